@@ -107,6 +107,7 @@ export interface JournalEvent {
   readonly label: Label
   /** Through what it came: `cli`, `model:<id>`, `tool:<name>`, `host`. */
   readonly origin: string
+  readonly kind: EventKind
   /** Null if the row could not be read: it is kept apart and the rest stays usable. */
   readonly data: EventData | null
   /** SHA-256 of the body; null if there is none. */
