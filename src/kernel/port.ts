@@ -83,6 +83,12 @@ export interface Reservation {
   readonly micros: number
 }
 
+/** `spent` null: nobody knows, so the whole reservation counts as spent. */
+export interface Settlement {
+  readonly id: string
+  readonly spent: Pick<Spent, "inputTokens" | "outputTokens" | "micros"> | null
+}
+
 export interface BudgetRow {
   readonly scope: string
   readonly usedTokens: number
@@ -130,7 +136,7 @@ export interface Batch {
   /** Uses up granted approvals; refused if one is not granted, too old or used. */
   readonly uses?: readonly { readonly token: string; readonly actionHash: string; readonly validMs: number }[]
   readonly reserve?: Reservation
-  readonly settle?: { readonly id: string; readonly spent: Pick<Spent, "inputTokens" | "outputTokens" | "micros"> }
+  readonly settle?: Settlement
   readonly outbox?: readonly NewOutboxRow[]
   /** Messages to other sessions, such as the task of a child run. */
   readonly sends?: readonly NewMessage[]
@@ -164,6 +170,12 @@ export interface Inbox {
   readonly cancel: { readonly reason: string; readonly at: number } | null
 }
 
+export interface ReleaseOptions {
+  /** UTC milliseconds. */
+  readonly retryAt?: number
+  readonly failed?: boolean
+}
+
 export interface Change {
   readonly session: string
   /** `wake`: there may be something to claim. `events`: the journal grew. `cancel`: end what runs. */
@@ -187,8 +199,8 @@ export interface Engine {
   renew(claim: Claim, leaseMs: number): Promise<boolean>
   inbox(claim: Claim): Promise<Inbox>
   commit(claim: Claim, batch: Batch): Promise<Committed>
-  /** Gives the session back. `retryAt`: not before then, and its work is not done. */
-  release(claim: Claim, options?: { readonly retryAt?: number }): Promise<void>
+  /** Gives the session back. `retryAt`: its work is not done, go on then. `failed`: count this claim as an attempt. */
+  release(claim: Claim, options?: ReleaseOptions): Promise<void>
   /** Milliseconds until the next timer or retry, null if there is none. */
   nextDueIn(): Promise<number | null>
 

@@ -2,7 +2,7 @@
 // wraps it in a savepoint, so that a batch happens whole or not at all.
 import { AppError } from "../../base/error.ts"
 import { eventVersion } from "../../protocol/event.ts"
-import type { Batch, Claim, Committed, Reservation } from "../../kernel/port.ts"
+import type { Claim, Committed, Reservation, Settlement } from "../../kernel/port.ts"
 import { type Db, integer } from "./db.ts"
 import { answer, cancel, putBody, requireFence, send } from "./mailbox.ts"
 import type { PackedBatch, PackedEventRow } from "./packed.ts"
@@ -82,14 +82,16 @@ function reserve(db: Db, asked: Reservation): void {
 }
 
 /** Settling twice changes nothing the second time: a recovered step may try again. */
-function settle(db: Db, paid: NonNullable<Batch["settle"]>): void {
+function settle(db: Db, paid: Settlement): void {
   const row = db.get("UPDATE reservations SET settled = 1 WHERE id = ? AND settled = 0 RETURNING scopes, tokens, micros", paid.id)
   if (!row) return
+  const tokens = paid.spent ? paid.spent.inputTokens + paid.spent.outputTokens : integer(row, "tokens")
+  const micros = paid.spent ? paid.spent.micros : integer(row, "micros")
   for (const scope of JSON.parse(String(row["scopes"])) as string[]) {
     db.run(
       `UPDATE budgets SET held_tokens = held_tokens - ?, held_micros = held_micros - ?,
        used_tokens = used_tokens + ?, used_micros = used_micros + ? WHERE scope = ?`,
-      integer(row, "tokens"), integer(row, "micros"), paid.spent.inputTokens + paid.spent.outputTokens, paid.spent.micros, scope,
+      integer(row, "tokens"), integer(row, "micros"), tokens, micros, scope,
     )
   }
 }

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { AppError } from "../../base/error.ts"
 import type { Clock } from "../../base/clock.ts"
 import { sha256 } from "../../base/hash.ts"
-import type { Batch, Change, Claim, Committed, Engine } from "../../kernel/port.ts"
+import type { Batch, Change, Claim, Committed, Engine, ReleaseOptions } from "../../kernel/port.ts"
 import type { JournalEvent } from "../../protocol/event.ts"
 import { type Blobs, fileBlobs, memoryBlobs } from "../blobs.ts"
 import type { Packed, PackedBatch, PackedEventRow } from "./packed.ts"
@@ -114,7 +114,7 @@ class SqliteEngine implements Engine {
     return { kind: "done", events }
   }
 
-  release(claim: Claim, options?: { readonly retryAt?: number }): Promise<void> {
+  release(claim: Claim, options?: ReleaseOptions): Promise<void> {
     return this.#link.call("release", { claim, ...options })
   }
 

@@ -2,7 +2,7 @@
 // later than now; every wake-up raises `wake`, and a release gives up the session only if nobody raised it since the
 // holder last looked. That comparison is what makes a lost wake-up impossible.
 import { AppError } from "../../base/error.ts"
-import type { Answer, Claim } from "../../kernel/port.ts"
+import type { Answer, Claim, ReleaseOptions } from "../../kernel/port.ts"
 import { type Db, integer, integerOrNull, text, textOrNull } from "./db.ts"
 import { type Packed, type PackedMailboxMessage, type PackedMessage, type PackedPromiseRow } from "./packed.ts"
 import { parseJson, promiseColumns, promiseRow } from "./rows.ts"
@@ -117,15 +117,15 @@ export function inbox(db: Db, held: Claim, now: number): PackedInbox {
   }
 }
 
-export function release(db: Db, request: { claim: Claim; retryAt?: number }, now: number): void {
-  const { claim: held, retryAt } = request
+export function release(db: Db, request: { claim: Claim } & ReleaseOptions, now: number): void {
+  const { claim: held, retryAt, failed } = request
   requireFence(db, held)
   const row = db.get("SELECT wake, seen_wake FROM sessions WHERE id = ?", held.session)
   const woken = row !== undefined && integer(row, "wake") > integer(row, "seen_wake")
   const dueAt = retryAt ?? (woken ? now : nextOwnDue(db, held.session))
   db.run(
     "UPDATE sessions SET worker = NULL, lease_until = 0, due_at = ?, attempts = CASE WHEN ? THEN attempts ELSE 0 END WHERE id = ?",
-    dueAt, retryAt === undefined ? 0 : 1, held.session,
+    dueAt, failed ? 1 : 0, held.session,
   )
 }
 

@@ -42,7 +42,7 @@ function writeCalls() {
       for (const session of touched.canceled) changes.push({ session, kind: "cancel" }, { session, kind: "wake" })
       return committed
     },
-    release: ({ db, now, changes }: Context, request: { claim: Claim; retryAt?: number }) => {
+    release: ({ db, now, changes }: Context, request: Parameters<typeof release>[1]) => {
       release(db, request, now)
       changes.push({ session: request.claim.session, kind: "wake" })
     },
