@@ -3,6 +3,7 @@
 import { z } from "zod"
 import type { Isolator, Job, JobOutcome, StagingKind } from "../kernel/isolator.ts"
 import { defineTool, type Tool, type ToolContext, type ToolOutput } from "../kernel/tool.ts"
+import type { Label } from "../protocol/event.ts"
 import type { JsonObject } from "../protocol/json.ts"
 
 const defaultSeconds = 120
@@ -10,6 +11,9 @@ const maximumSeconds = 3600
 /** About 1,500 tokens of each end is what a model can use. */
 const keepBytes = 6_000
 const maxOutputBytes = 64 * 1024 * 1024
+
+/** What a command prints may come from anywhere. */
+const outputLabel: Label = { integrity: "web", privacy: "workspace" }
 
 const inputSchema = z.object({
   command: z.string().min(1),
@@ -63,7 +67,7 @@ function outputOf(outcome: JobOutcome): ToolOutput {
     changes: changes.map(({ path, change }) => ({ path, change })),
     changesTotal,
   }
-  return { text: [verdict(outcome), output].filter((part) => part !== "").join("\n"), failed: end !== "exited" || exitCode !== 0, facts }
+  return { text: [verdict(outcome), output].filter((part) => part !== "").join("\n"), failed: end !== "exited" || exitCode !== 0, label: outputLabel, facts }
 }
 
 /** Says nothing about a command that simply succeeded with output. */

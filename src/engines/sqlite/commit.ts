@@ -2,7 +2,7 @@
 // wraps it in a savepoint, so that a batch happens whole or not at all.
 import { AppError } from "../../base/error.ts"
 import { eventVersion } from "../../protocol/event.ts"
-import type { Claim, Committed, Reservation, Settlement } from "../../kernel/port.ts"
+import type { Batch, Claim, Committed, Reservation, Settlement } from "../../kernel/port.ts"
 import { type Db, integer } from "./db.ts"
 import { answer, cancel, putBody, requireFence, send } from "./mailbox.ts"
 import type { PackedBatch, PackedEventRow } from "./packed.ts"
