@@ -1,6 +1,8 @@
 // Ids that a person can read aloud and type: no vowels (no words by accident), no look-alikes.
 
-/** Fills a view with random bytes; `crypto.getRandomValues` in production. */
+import { sha256 } from "./hash.ts"
+
+/** That many random bytes; the machine's in production. */
 export type RandomBytes = (length: number) => Uint8Array
 
 const letters = "23456789bcdfghjkmnpqrstvwxz"
@@ -15,6 +17,12 @@ export function newId(prefix: string, random: RandomBytes, length = 8): string {
     }
   }
   return `${prefix}-${id}`
+}
+
+/** The same id for the same seed. */
+export function idFrom(prefix: string, seed: string): string {
+  const digest = Buffer.from(sha256(seed), "hex")
+  return newId(prefix, (length) => digest.subarray(0, length))
 }
 
 /** The machine's randomness. */

@@ -3,6 +3,7 @@ import { hashOf } from "../base/hash.ts"
 import type { Limits } from "./budget.ts"
 import { gateVersion } from "./gate.ts"
 import type { Model, ModelDelta, ToolSchema } from "./model.ts"
+import type { Route } from "../protocol/task.ts"
 import type { Tool } from "./tool.ts"
 
 /** What streams beside the journal: shown to whoever watches, never stored, never part of the view. */
@@ -21,8 +22,8 @@ export interface Agent {
   readonly system: string
   readonly limits: Limits
   readonly tools: readonly Tool[]
-  /** The model for the next run; rejects with `model-missing` if none is configured. */
-  readonly model: () => Promise<Model>
+  /** The model of a route, or the configured one; rejects with `model-missing` if there is none. */
+  readonly model: (route: Route | undefined) => Promise<Model>
   readonly live: (event: LiveEvent) => void
 }
 

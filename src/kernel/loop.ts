@@ -1,9 +1,10 @@
 // The agent loop: read the journal, decide, do one step, append, until the session rests or waits. It keeps nothing
 // between segments, so it goes on from any point at which a process may have died.
+import { backoffMs } from "../base/backoff.ts"
 import { isAppError } from "../base/error.ts"
 import type { Label } from "../protocol/event.ts"
 import type { Part } from "../protocol/message.ts"
-import { type Task, taskSchema, taskTitle } from "../protocol/task.ts"
+import { type Route, type Task, taskSchema, taskTitle } from "../protocol/task.ts"
 import { type Agent, dayOf, pinsOf, toolSchemas } from "./agent.ts"
 import { estimateTokens, outputTokens, reservation, spent } from "./budget.ts"
 import type { Model, ModelReply, ModelRequest } from "./model.ts"
@@ -11,7 +12,7 @@ import type { Inbox, MailboxMessage, NewEvent, Reservation, RunState as RunStatu
 import { budgetKey, foldSession, isGranted, type RunState, runRow, type SessionState } from "./run-state.ts"
 import { type Attempt, hostEvent, type Session, type StepResult } from "./session.ts"
 import { callTool } from "./tool-call.ts"
-import { modelStepKey, renderView, type View } from "./view.ts"
+import { type ModelFailure, modelStepKey, renderView, type View } from "./view.ts"
 
 type Outcome = Extract<RunStatus, "done" | "failed" | "canceled">
 interface Ending {
@@ -52,7 +53,7 @@ async function receive(session: Session, agent: Agent, open: RunState | null, me
   if (!open) {
     const task = taskSchema.safeParse(first.body)
     run = task.success ? task.data.run : `r-${first.id}`
-    const pins = await pinsFor(agent)
+    const pins = await pinsFor(agent, task.data?.route)
     const workspace = task.success ? task.data.workspace : ""
     events.push(received(run, first), { ...hostEvent(run, run), data: { kind: "run-started", message: first.id, workspace, pins } })
   }
@@ -73,9 +74,9 @@ function newRunRow(session: Session, run: string, message: MailboxMessage) {
 }
 
 /** A run may begin without a model: it then fails with the reason, and its task is kept. */
-async function pinsFor(agent: Agent) {
+async function pinsFor(agent: Agent, route: Route | undefined) {
   try {
-    return pinsOf(agent, await agent.model())
+    return pinsOf(agent, await agent.model(route))
   } catch (cause) {
     if (!isAppError(cause)) throw cause
     return { prompt: "", tools: "", route: "", policy: "", catalogue: "" }
@@ -96,19 +97,44 @@ async function advance(session: Session, agent: Agent, state: SessionState & { r
     await endRun(session, run, { outcome: "done", reply: view.reply })
     return "advanced"
   }
+  if (view.failure && !(await mayRetry(session, run, view.failure))) return afterFailure(session, run, view.failure)
   return modelStep(session, agent, { run, label }, view)
+}
+
+/** Failures that may pass by themselves. Each retry is a step with its own reservation, and its wait is a row. */
+const passing = new Set(["model-rate", "model-overload", "model-network", "model-timeout", "model-stream-cut"])
+const maxModelFailures = 6
+const modelBackoff = { firstMs: 500, maxMs: 60_000 }
+
+/** Ends the run if the failure will not pass; else waits. */
+async function afterFailure(session: Session, run: RunState, failure: ModelFailure): Promise<"advanced" | "waiting"> {
+  if (willPass(failure)) return "waiting"
+  await endRun(session, run, { outcome: "failed", code: failure.code, params: failure.params })
+  return "advanced"
+}
+
+function willPass({ code, times }: ModelFailure): boolean {
+  return passing.has(code) && times < maxModelFailures
+}
+
+/** True once the wait after a passing failure is over. */
+async function mayRetry(session: Session, run: RunState, failure: ModelFailure): Promise<boolean> {
+  if (!willPass(failure)) return false
+  const random = (session.ports.random(1)[0] ?? 0) / 256
+  const asked = Number(failure.params["retryAfterMs"] ?? 0)
+  return session.sleep(run.run, `${failure.key}/retry`, Math.max(asked, backoffMs(modelBackoff, failure.times, random)))
 }
 
 async function modelStep(session: Session, agent: Agent, { run, label }: SessionState & { run: RunState }, view: View): Promise<"advanced" | "waiting"> {
   let model: Model
   try {
-    model = await agent.model()
+    model = await agent.model(run.task?.route)
   } catch (cause) {
     if (!isAppError(cause)) throw cause
     await endRun(session, run, { outcome: "failed", code: cause.code, params: cause.params })
     return "advanced"
   }
-  const key = modelStepKey(run.run, view.replies)
+  const key = modelStepKey(run.run, view.modelSteps)
   const request: ModelRequest = {
     system: agent.system,
     tools: toolSchemas(agent),
@@ -133,11 +159,6 @@ async function modelStep(session: Session, agent: Agent, { run, label }: Session
     perform: (attempt) => callModel({ session, agent, model, run, key, label }, request, held, attempt),
   })
   if (stepped.kind === "refused") return askForBudget(session, run, stepped.scope, held)
-  const { record } = stepped
-  if (record.outcome === "failed") {
-    const { code = "internal", params = {} } = record.data ?? {}
-    await endRun(session, run, { outcome: "failed", code, params })
-  }
   return "advanced"
 }
 

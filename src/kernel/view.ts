@@ -1,6 +1,6 @@
 // The view: the pure function from a session's journal to the conversation that the next model request carries. Once
 // something has been sent it is never rendered differently again: what comes later is appended.
-import type { JournalEvent } from "../protocol/event.ts"
+import type { EventData, JournalEvent } from "../protocol/event.ts"
 import { type Part, partSchema } from "../protocol/message.ts"
 import { taskSchema } from "../protocol/task.ts"
 import type { ModelMessage } from "./model.ts"
@@ -22,13 +22,22 @@ export interface View {
   readonly unseen: boolean
   /** The last reply, if nothing has come after it that the model has not seen. */
   readonly reply: readonly Part[] | null
-  /** Replies of the model in each run; the number of the next model step follows from it. */
-  readonly replies: number
+  /** Model steps of the run that have ended, well or badly; the number of the next one follows from it. */
+  readonly modelSteps: number
+  /** The model step that failed last, and how many did so in a row; null if the last one was done. */
+  readonly failure: ModelFailure | null
 }
 
-/** The key of the model step that follows `replies` earlier ones of a run. */
-export function modelStepKey(run: string, replies: number): string {
-  return `${run}/m${replies + 1}`
+export interface ModelFailure {
+  readonly key: string
+  readonly code: string
+  readonly params: Readonly<Record<string, string | number>>
+  readonly times: number
+}
+
+/** The key of the model step that follows `before` earlier ones of a run. */
+export function modelStepKey(run: string, before: number): string {
+  return `${run}/m${before + 1}`
 }
 
 /** The key of the tool step for call number `index` of a model step. */
@@ -56,7 +65,8 @@ class ViewFold {
   readonly #approvals = new Map<string, string>()
   #arrived: ModelMessage[] = []
   #reply: readonly Part[] | null = null
-  #replies = 0
+  #modelSteps = 0
+  #failure: ModelFailure | null = null
 
   constructor(run: string) {
     this.#run = run
@@ -72,7 +82,7 @@ class ViewFold {
         if (data.step === "model") this.#flush("")
         return
       case "step-finished":
-        if (data.step === "model" && data.outcome === "done") this.#modelReply(event)
+        if (data.step === "model") this.#modelStep(event, data)
         if (data.step === "tool") this.#toolResult(event, data.outcome)
         return
       case "promise-opened":
@@ -81,6 +91,7 @@ class ViewFold {
       case "run-ended":
         this.#flush(`not done: the run was ended (${data.outcome})`)
         this.#deferred.clear()
+        this.#failure = null
         return
       default:
         return
@@ -98,7 +109,8 @@ class ViewFold {
       openCalls: [...waiting, ...fresh],
       unseen,
       reply: answered ? null : this.#reply,
-      replies: this.#replies,
+      modelSteps: this.#modelSteps,
+      failure: this.#failure,
     }
   }
 
@@ -108,10 +120,15 @@ class ViewFold {
     this.#arrived.push({ role: "user", parts })
   }
 
+  #modelStep(event: JournalEvent, { outcome, code = "internal", params = {} }: Extract<EventData, { kind: "step-finished" }>): void {
+    if (event.run === this.#run) this.#modelSteps++
+    if (outcome === "done") this.#modelReply(event)
+    this.#failure = outcome === "failed" ? { key: event.key, code, params, times: (this.#failure?.times ?? 0) + 1 } : null
+  }
+
   #modelReply(event: JournalEvent): void {
     const parts = partSchema.array().safeParse(event.body)
     const reply: readonly Part[] = parts.success ? parts.data : [{ kind: "text", text: "[this reply was erased]" }]
-    if (event.run === this.#run) this.#replies++
     this.#reply = reply
     this.#messages.push({ role: "assistant", parts: reply })
     const calls = reply.filter((part) => part.kind === "tool-call")
