@@ -84,7 +84,7 @@ export function cutFailure(error: unknown, endpoint: Endpoint): AppError {
 
 /** Milliseconds that the endpoint asks us to wait: `Retry-After` in seconds or as a date, or `retry-after-ms`. */
 export function retryAfterMs(headers: Headers, now: number): number | null {
-  const exact = Number(headers.get("retry-after-ms") ?? Number.NaN)
+  const exact = Number(headers.get("retry-after-ms") || Number.NaN)
   if (Number.isFinite(exact) && exact >= 0) return Math.ceil(exact)
   const header = headers.get("retry-after")?.trim()
   if (!header) return null

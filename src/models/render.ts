@@ -1,5 +1,5 @@
 // Renders our messages as an AI SDK prompt that every OpenAI-style endpoint accepts, whatever the sequence: each tool
-// call has exactly one result right behind it, ids are unique, no content is empty, the first message is the user's.
+// call has exactly one result right behind it, ids are unique, no content is empty or half a character, the user begins.
 // The form of a message depends only on its own turn, so that a longer conversation begins with the shorter one.
 import type { LanguageModelV4FunctionTool, LanguageModelV4Prompt } from "@ai-sdk/provider"
 import type { ModelMessage, ModelRequest, ToolSchema } from "../kernel/model.ts"
@@ -35,7 +35,7 @@ export function renderPrompt(request: ModelRequest, host: string): LanguageModel
     }
   })
   if (prompt[0]?.role !== "user") prompt.unshift({ role: "user", content: [{ type: "text", text: firstWords }] })
-  if (request.system !== "") prompt.unshift({ role: "system", content: request.system })
+  if (request.system !== "") prompt.unshift({ role: "system", content: request.system.toWellFormed() })
   return prompt
 }
 
@@ -79,9 +79,9 @@ function assistantTurn(message: ModelMessage, turn: Turn): PromptMessage[] {
   const content: AssistantContent = []
   const results: ToolContent = []
   for (const part of message.parts) {
-    if (part.kind === "text" && part.text.trim() !== "") content.push({ type: "text", text: part.text })
+    if (part.kind === "text" && part.text.trim() !== "") content.push({ type: "text", text: part.text.toWellFormed() })
     if (part.kind === "reasoning" && part.text !== "" && echoes(part.meta, turn.host)) {
-      content.push({ type: "reasoning", text: part.text })
+      content.push({ type: "reasoning", text: part.text.toWellFormed() })
     }
     if (part.kind !== "tool-call") continue
     const id = freshId(part.id, turn.ids)
@@ -120,7 +120,7 @@ function userTurn(message: ModelMessage): PromptMessage[] {
 function userContent(part: Part): UserContent {
   switch (part.kind) {
     case "text":
-      return part.text.trim() === "" ? [] : [{ type: "text", text: part.text }]
+      return part.text.trim() === "" ? [] : [{ type: "text", text: part.text.toWellFormed() }]
     case "image":
       return part.mediaType.startsWith("image/") && part.data !== ""
         ? [{ type: "file", mediaType: part.mediaType, data: { type: "data", data: part.data } }]
@@ -136,13 +136,14 @@ function userContent(part: Part): UserContent {
 
 /** The library throws on media types that it does not know; a file must never stop the conversation. */
 function fileContent(part: Extract<Part, { kind: "file" }>): UserContent[number] {
+  const name = part.name.toWellFormed()
   if (part.mediaType === "application/pdf" && part.data !== "") {
-    return { type: "file", mediaType: part.mediaType, filename: part.name, data: { type: "data", data: part.data } }
+    return { type: "file", mediaType: part.mediaType, filename: name, data: { type: "data", data: part.data } }
   }
   if (part.mediaType.startsWith("text/") || part.mediaType === "application/json") {
-    return { type: "text", text: `File ${part.name}:\n${Buffer.from(part.data, "base64").toString("utf8")}` }
+    return { type: "text", text: `File ${name}:\n${Buffer.from(part.data, "base64").toString("utf8")}` }
   }
-  return { type: "text", text: `[file ${part.name} of type ${part.mediaType || "unknown"} that cannot be shown]` }
+  return { type: "text", text: `[file ${name} of type ${part.mediaType || "unknown"} that cannot be shown]` }
 }
 
 function callContent(part: CallPart, id: string, host: string): AssistantContent[number] {
@@ -158,8 +159,17 @@ function callContent(part: CallPart, id: string, host: string): AssistantContent
 
 /** Always an object: endpoints that parse arguments refuse malformed text and anything else than an object, for ever. */
 function callInput(part: CallPart): JsonObject {
-  if (part.raw !== undefined) return { malformed: part.raw }
-  return isObject(part.input) ? part.input : part.input === null ? {} : { value: part.input }
+  if (part.raw !== undefined) return { malformed: part.raw.toWellFormed() }
+  const input = wellFormed(part.input)
+  return isObject(input) ? input : input === null ? {} : { value: input }
+}
+
+/** Half of a surrogate pair, as truncated text has it, is a body that many servers cannot decode. */
+function wellFormed(value: JsonValue): JsonValue {
+  if (typeof value === "string") return value.toWellFormed()
+  if (typeof value !== "object" || value === null) return value
+  if (!isObject(value)) return value.map(wellFormed)
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key.toWellFormed(), inner === undefined ? undefined : wellFormed(inner)]))
 }
 
 function isObject(value: JsonValue): value is JsonObject {
@@ -167,12 +177,13 @@ function isObject(value: JsonValue): value is JsonObject {
 }
 
 function resultContent(id: string, tool: string, text: string): ToolContent[number] {
-  return { type: "tool-result", toolCallId: id, toolName: toolName(tool), output: { type: "text", value: text.trim() === "" ? emptyResult : text } }
+  const value = text.trim() === "" ? emptyResult : text.toWellFormed()
+  return { type: "tool-result", toolCallId: id, toolName: toolName(tool), output: { type: "text", value } }
 }
 
 /** Servers that count calls from zero in each reply give one id to many calls; which result is meant must stay clear. */
 function freshId(id: string, ids: Set<string>): string {
-  const base = id.trim() === "" ? "call" : id
+  const base = id.trim() === "" ? "call" : id.toWellFormed()
   let fresh = base
   for (let copy = 2; ids.has(fresh); copy += 1) fresh = `${base}-${copy}`
   ids.add(fresh)
