@@ -8,6 +8,7 @@ import { AppError, messageOf } from "../base/error.ts"
 import { nearest } from "../base/nearest.ts"
 import { defaultLimits, type Limits } from "../kernel/budget.ts"
 import type { CodedText } from "../protocol/api.ts"
+import { parsePrice } from "../protocol/price.ts"
 import type { Route } from "../protocol/task.ts"
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -65,15 +66,6 @@ export function readConfig(env: Environment): Config {
 /** `CHELA_HOME`, else `~/.chela`. */
 export function homeOf(env: Environment): string {
   return resolve(env["CHELA_HOME"] || join(homedir(), ".chela"))
-}
-
-/** `in,out` in US dollars per million tokens, or `free`. Throws `option-invalid`. */
-export function parsePrice(text: string | undefined): { input: number; output: number } | null {
-  if (text === undefined || text === "") return null
-  if (text === "free") return { input: 0, output: 0 }
-  const [input = NaN, output = NaN, ...rest] = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)))
-  if (!(input >= 0) || !(output >= 0) || rest.length > 0) throw new AppError("option-invalid", { option: "CHELA_PRICE", value: text, expected: "in,out | free" })
-  return { input, output }
 }
 
 function readFile(path: string): { values: File; warnings: readonly CodedText[] } {
