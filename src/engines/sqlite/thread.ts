@@ -59,16 +59,19 @@ export async function startThread(path: string, pollMs: number | null): Promise<
       worker.postMessage({ ...request, id })
     })
 
+  const close = async (): Promise<void> => {
+    if (failure) return
+    await post({ kind: "close" })
+    failure = new AppError("engine-closed")
+    await worker.terminate()
+  }
+  let closing: Promise<void> | null = null
+
   return {
     call: async (name, argument) => unwrap(await post({ kind: "call", call: { name, argument } })),
     backup: async (to) => unwrap(await post({ kind: "backup", path: to })),
     onChange: (given) => void (listener = given),
-    async close() {
-      if (failure) return
-      await post({ kind: "close" })
-      failure = new AppError("engine-closed")
-      await worker.terminate()
-    },
+    close: () => (closing ??= close()),
   }
 }
 
