@@ -1,6 +1,7 @@
 // Sessions as actors: what wakes them, who holds them and until when. A session is due exactly when `due_at` is not
 // later than now; every wake-up raises `wake`, and a release gives up the session only if nobody raised it since the
-// holder last looked. That comparison is what makes a lost wake-up impossible.
+// holder last looked. That comparison is what makes a lost wake-up impossible. What is due at once has 0 for its time, so
+// that a clock which is set back hides nothing.
 import { AppError } from "../../base/error.ts"
 import type { Answer, Claim, ReleaseOptions } from "../../kernel/port.ts"
 import { type Db, integer, integerOrNull, text, textOrNull } from "./db.ts"
@@ -18,20 +19,24 @@ export function putBody(db: Db, body: Packed | null, now: number): string | null
 }
 
 export function wake(db: Db, session: string, now: number): void {
-  db.run("UPDATE sessions SET wake = wake + 1, due_at = min(coalesce(due_at, ?), ?) WHERE id = ?", now, now, session)
+  db.run(
+    `UPDATE sessions SET wake = wake + 1, since = CASE WHEN due_at = 0 THEN since WHEN due_at <= ? THEN due_at ELSE ? END, due_at = 0
+     WHERE id = ?`,
+    now, now, session,
+  )
 }
 
 export function send(db: Db, message: PackedMessage, now: number): { id: string; duplicate: boolean } {
   const known = db.get("SELECT id FROM mailbox WHERE session = ? AND idem = ?", message.session, message.idem)
   if (known) return { id: String(integer(known, "id")), duplicate: true }
   db.run("INSERT INTO sessions (id, created_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING", message.session, now)
-  const dueAt = message.dueAt ?? now
+  const dueAt = later(message.dueAt, now)
   const id = db.insert(
     "INSERT INTO mailbox (session, idem, principal, origin, label, body, at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     message.session, message.idem, message.principal, message.origin, JSON.stringify(message.label),
     putBody(db, message.body, now), now, dueAt,
   )
-  if (dueAt <= now) wake(db, message.session, now)
+  if (dueAt === 0) wake(db, message.session, now)
   else db.run("UPDATE sessions SET due_at = min(coalesce(due_at, ?), ?) WHERE id = ?", dueAt, dueAt, message.session)
   return { id: String(id), duplicate: false }
 }
@@ -55,13 +60,29 @@ export function cancel(db: Db, request: { session: string; reason: string }, now
   if (changed > 0) wake(db, request.session, now)
 }
 
+/** A time that has come is as good as none. */
+function later(dueAt: number | undefined, now: number): number {
+  return dueAt === undefined || dueAt <= now ? 0 : dueAt
+}
+
+/** Parts of both queries below: no lease that still runs. */
+const free = "(lease_until <= ?1 OR lease_until > ?1 + lease_ms)"
+
 export function claim(db: Db, request: { worker: string; leaseMs: number }, now: number): Claim | null {
-  const row = db.get("SELECT id FROM sessions WHERE due_at <= ? AND lease_until <= ? ORDER BY due_at, id LIMIT 1", now, now)
+  const row = db.get(
+    `SELECT id FROM (
+       SELECT * FROM (SELECT id, since FROM sessions WHERE due_at = 0 AND ${free} ORDER BY since, id LIMIT 1)
+       UNION ALL
+       SELECT * FROM (SELECT id, due_at FROM sessions WHERE due_at > 0 AND due_at <= ?1 AND ${free} ORDER BY due_at, id LIMIT 1)
+     ) ORDER BY since, id LIMIT 1`,
+    now,
+  )
   if (!row) return null
   const session = text(row, "id")
   db.run(
-    `UPDATE sessions SET fence = fence + 1, worker = ?, lease_until = ?, seen_wake = wake, attempts = attempts + 1 WHERE id = ?`,
-    request.worker, now + request.leaseMs, session,
+    `UPDATE sessions SET fence = fence + 1, worker = ?, lease_until = ?, lease_ms = ?, seen_wake = wake, attempts = attempts + 1
+     WHERE id = ?`,
+    request.worker, now + request.leaseMs, request.leaseMs, session,
   )
   db.run(
     `UPDATE promises SET state = CASE kind WHEN 'timer' THEN 'answered' ELSE 'expired' END, answered_at = ?
@@ -81,7 +102,12 @@ export function requireFence(db: Db, held: Claim): void {
 
 export function renew(db: Db, request: { claim: Claim; leaseMs: number }, now: number): boolean {
   const { session, fence, worker } = request.claim
-  return db.run("UPDATE sessions SET lease_until = ? WHERE id = ? AND fence = ? AND worker = ?", now + request.leaseMs, session, fence, worker) > 0
+  return (
+    db.run(
+      "UPDATE sessions SET lease_until = ?, lease_ms = ? WHERE id = ? AND fence = ? AND worker = ?",
+      now + request.leaseMs, request.leaseMs, session, fence, worker,
+    ) > 0
+  )
 }
 
 export interface PackedInbox {
@@ -110,7 +136,7 @@ export function inbox(db: Db, held: Claim, now: number): PackedInbox {
       label: parseJson(text(m, "label")) as PackedMailboxMessage["label"],
       body: { hash: text(m, "body"), json: textOrNull(m, "body_data"), erased: m["erased_at"] !== null },
       at: integer(m, "at"),
-      dueAt: integer(m, "due_at"),
+      ...(integer(m, "due_at") > 0 && { dueAt: integer(m, "due_at") }),
     })),
     promises: promises.map(promiseRow),
     cancel: row && row["cancel"] !== null ? (parseJson(text(row, "cancel")) as PackedInbox["cancel"]) : null,
@@ -122,10 +148,10 @@ export function release(db: Db, request: { claim: Claim } & ReleaseOptions, now:
   requireFence(db, held)
   const row = db.get("SELECT wake, seen_wake FROM sessions WHERE id = ?", held.session)
   const woken = row !== undefined && integer(row, "wake") > integer(row, "seen_wake")
-  const dueAt = retryAt ?? (woken ? now : nextOwnDue(db, held.session))
+  const dueAt = retryAt ?? (woken ? 0 : nextOwnDue(db, held.session))
   db.run(
-    "UPDATE sessions SET worker = NULL, lease_until = 0, due_at = ?, attempts = CASE WHEN ? THEN attempts ELSE 0 END WHERE id = ?",
-    dueAt, failed ? 1 : 0, held.session,
+    "UPDATE sessions SET worker = NULL, lease_until = 0, due_at = ?, since = ?, attempts = CASE WHEN ? THEN attempts ELSE 0 END WHERE id = ?",
+    dueAt === null ? null : later(dueAt, now), now, failed ? 1 : 0, held.session,
   )
 }
 
@@ -140,7 +166,7 @@ function nextOwnDue(db: Db, session: string): number | null {
 }
 
 export function nextDueIn(db: Db, now: number): number | null {
-  const row = db.get("SELECT min(max(due_at, lease_until)) AS due FROM sessions WHERE due_at IS NOT NULL")
+  const row = db.get(`SELECT min(CASE WHEN ${free} THEN due_at ELSE max(due_at, lease_until) END) AS due FROM sessions WHERE due_at IS NOT NULL`, now)
   const due = row ? integerOrNull(row, "due") : null
   return due === null ? null : Math.max(0, due - now)
 }

@@ -11,13 +11,15 @@ const migrations: readonly string[] = [
     fence INTEGER NOT NULL DEFAULT 0,
     worker TEXT,
     lease_until INTEGER NOT NULL DEFAULT 0,
+    lease_ms INTEGER NOT NULL DEFAULT 0,   -- a lease that ends later than this from now is one of a clock that was set back
     wake INTEGER NOT NULL DEFAULT 0,       -- rises with all that may need a claim
     seen_wake INTEGER NOT NULL DEFAULT 0,  -- what the claim has looked at; release compares, so no wake-up is lost
-    due_at INTEGER,                        -- null: nothing to do
+    due_at INTEGER,                        -- null: nothing to do; 0: at once, whatever the clock says
+    since INTEGER NOT NULL DEFAULT 0,      -- order among those that are due at once
     attempts INTEGER NOT NULL DEFAULT 0,
     cancel TEXT
   ) STRICT;
-  CREATE INDEX sessions_due ON sessions (due_at) WHERE due_at IS NOT NULL;
+  CREATE INDEX sessions_due ON sessions (due_at, since, id) WHERE due_at IS NOT NULL;
 
   CREATE TABLE bodies (
     hash TEXT PRIMARY KEY,
@@ -34,7 +36,7 @@ const migrations: readonly string[] = [
     label TEXT NOT NULL,
     body TEXT NOT NULL,
     at INTEGER NOT NULL,
-    due_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,               -- 0: at once, whatever the clock says
     consumed_at INTEGER,
     UNIQUE (session, idem)
   ) STRICT;
