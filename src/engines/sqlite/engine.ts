@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto"
 import { cp, mkdir } from "node:fs/promises"
 import { join } from "node:path"
+import type { DatabaseSync } from "node:sqlite"
 import { AppError } from "../../base/error.ts"
 import type { Clock } from "../../base/clock.ts"
 import { sha256 } from "../../base/hash.ts"
@@ -31,15 +32,21 @@ export interface SqliteOptions {
 /** Throws `sqlite-too-old`, `state-newer`, `state-unreadable`. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
   const { folder, clock } = options
-  if (folder === null) return new SqliteEngine(inlineLink(clock), memoryBlobs(), null)
+  if (folder === null) return engineOn(openDatabase(":memory:"), clock)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const link = await startThread(join(folder, "journal.db"), options.pollMs ?? null)
   if (options.exclusive) await link.call("releaseAll", null)
   return new SqliteEngine(link, fileBlobs(join(folder, "blobs")), folder)
 }
 
-function inlineLink(clock: Clock): WriterLink {
-  const db = openDatabase(":memory:")
+/** On a database that is open already and for this process alone; closing the engine leaves it open. */
+export async function engineOn(db: DatabaseSync, clock: Clock, blobs: Blobs = memoryBlobs()): Promise<Engine> {
+  const link = inlineLink(db, clock)
+  await link.call("releaseAll", null)
+  return new SqliteEngine(link, blobs, null)
+}
+
+function inlineLink(db: DatabaseSync, clock: Clock): WriterLink {
   const writer = new Writer(db, () => clock.now(), ":memory:")
   let listener: (change: Change) => void = () => {}
   let open = true
@@ -55,7 +62,6 @@ function inlineLink(clock: Clock): WriterLink {
     },
     onChange: (given) => void (listener = given),
     async close() {
-      if (open) db.close()
       open = false
     },
   }
@@ -105,12 +111,8 @@ class SqliteEngine implements Engine {
   async commit(claim: Claim, batch: Batch): Promise<Committed> {
     const committed = await this.#link.call("commit", { claim, batch: await this.#packBatch(batch) })
     if (committed.kind === "refused") return committed
-    // The bodies are the ones just given: no need to read them back.
-    const events = committed.events.map((event, i): JournalEvent => ({
-      ...event,
-      bodyHash: event.body?.hash ?? null,
-      body: batch.events[i]?.body,
-    }))
+    // From the text that was written: what the caller does with its own values later is no part of the journal.
+    const events = await Promise.all(committed.events.map((row) => this.#event(row)))
     return { kind: "done", events }
   }
 
