@@ -9,9 +9,18 @@ import { z } from "zod"
 import { type ScriptedServer, type ScriptedServerOptions, startScriptedServer } from "./scripted-server.ts"
 import { isRecord } from "./scripted-server/asked.ts"
 
-const called = z.object({ id: z.string(), type: z.string(), function: z.object({ name: z.string(), arguments: z.string() }) })
+const called = z.object({
+  id: z.string(),
+  type: z.string(),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+})
 const completionSchema = z.object({
-  choices: z.tuple([z.object({ message: z.object({ content: z.string().nullable(), tool_calls: z.array(called).optional() }), finish_reason: z.string() })]),
+  choices: z.tuple([
+    z.object({
+      message: z.object({ content: z.string().nullable(), tool_calls: z.array(called).optional() }),
+      finish_reason: z.string(),
+    }),
+  ]),
   usage: z.object({ prompt_tokens: z.number(), prompt_tokens_details: z.object({ cached_tokens: z.number() }) }),
 })
 const responseSchema = z.object({
@@ -24,7 +33,16 @@ const responseSchema = z.object({
 const script = {
   scenarios: [
     { name: "by-model", model: "cheap", turns: [{ text: "cheap one" }] },
-    { name: "by-text", match: "sort my files", turns: [{ text: "first", calls: [{ tool: ["exec", "run"], input: { command: "ls" } }] }, { when: "no such file", text: "I see" }, { text: "second" }], end: { text: "over" } },
+    {
+      name: "by-text",
+      match: "sort my files",
+      turns: [
+        { text: "first", calls: [{ tool: ["exec", "run"], input: { command: "ls" } }] },
+        { when: "no such file", text: "I see" },
+        { text: "second" },
+      ],
+      end: { text: "over" },
+    },
     { name: "since-user", match: "each task", count: "after-last-user", turns: [{ text: "again" }] },
   ],
 }
@@ -39,7 +57,11 @@ async function start(t: TestContext, options: ScriptedServerOptions = {}): Promi
 
 async function post(server: ScriptedServer, path: string, body: unknown): Promise<Response> {
   const text = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body)
-  return await fetch(server.url + path, { method: "POST", headers: { "content-type": "application/json", authorization: "Bearer sk-1" }, body: text })
+  return await fetch(server.url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: "Bearer sk-1" },
+    body: text,
+  })
 }
 
 async function complete(server: ScriptedServer, body: object): Promise<z.infer<typeof completionSchema>> {
@@ -50,7 +72,11 @@ async function respond(server: ScriptedServer, body: object): Promise<z.infer<ty
   return responseSchema.parse(await (await post(server, "/responses", { model: "m", ...body })).json())
 }
 
-async function said(server: ScriptedServer, messages: readonly unknown[], rest: Record<string, unknown> = {}): Promise<unknown> {
+async function said(
+  server: ScriptedServer,
+  messages: readonly unknown[],
+  rest: Record<string, unknown> = {},
+): Promise<unknown> {
   return (await complete(server, { messages, ...rest })).choices[0].message.content
 }
 
@@ -83,18 +109,26 @@ test("the turn follows from the request: a scenario by model or by text, a turn 
 
 test("of several names for a tool the one that the client declares is called", async (t) => {
   const server = await start(t)
-  const ask = async (tools: unknown) => (await complete(server, { messages: [user("sort my files")], tools })).choices[0]
+  const ask = async (tools: unknown) =>
+    (await complete(server, { messages: [user("sort my files")], tools })).choices[0]
   const declared = await ask([{ type: "function", function: { name: "run" } }])
-  assert.deepEqual(declared.message.tool_calls, [{ id: "call_0_0", type: "function", function: { name: "run", arguments: '{"command":"ls"}' } }])
+  assert.deepEqual(declared.message.tool_calls, [
+    { id: "call_0_0", type: "function", function: { name: "run", arguments: '{"command":"ls"}' } },
+  ])
   assert.equal(declared.finish_reason, "tool_calls")
   assert.equal((await ask(undefined)).message.tool_calls?.[0]?.function.name, "exec")
 })
 
 test("a stream of chat completions brings the arguments of calls in fragments and usage last, if asked for", async (t) => {
   const server = await start(t)
-  const ask = async (rest: object) => await eventsOf(await post(server, "/chat/completions", { model: "m", messages: [user("sort my files")], stream: true, ...rest }))
+  const ask = async (rest: object) =>
+    await eventsOf(
+      await post(server, "/chat/completions", { model: "m", messages: [user("sort my files")], stream: true, ...rest }),
+    )
   const chunks = await ask({ stream_options: { include_usage: true } })
-  const deltas = chunks.flatMap((chunk) => (Array.isArray(chunk["choices"]) ? chunk["choices"] : [])).map((choice) => choice.delta)
+  const deltas = chunks
+    .flatMap((chunk) => (Array.isArray(chunk["choices"]) ? chunk["choices"] : []))
+    .map((choice) => choice.delta)
   const fragments = deltas.flatMap((delta) => delta.tool_calls ?? []).map((call) => call.function.arguments)
   assert.ok(fragments.length > 2)
   assert.equal(fragments.join(""), '{"command":"ls"}')
@@ -114,27 +148,58 @@ test("what a request begins with like the one before counts as cached", async (t
 })
 
 test("a stream of the responses API has its events in the order of the API, numbered, and ends with the whole", async (t) => {
-  const server = await start(t, { script: { turns: [{ reasoning: "hm", text: "hello", calls: [{ tool: "run", input: {} }] }] } })
+  const server = await start(t, {
+    script: { turns: [{ reasoning: "hm", text: "hello", calls: [{ tool: "run", input: {} }] }] },
+  })
   const events = await eventsOf(await post(server, "/responses", { model: "m", input: "hi", stream: true }))
   const types = events.map((event) => String(event["type"]).replace("response.", ""))
-  assert.deepEqual(types.filter((type, at) => type !== types[at - 1]), [
-    "created", "in_progress",
-    "output_item.added", "reasoning_summary_part.added", "reasoning_summary_text.delta", "reasoning_summary_text.done", "reasoning_summary_part.done", "output_item.done",
-    "output_item.added", "content_part.added", "output_text.delta", "output_text.done", "content_part.done", "output_item.done",
-    "output_item.added", "function_call_arguments.delta", "function_call_arguments.done", "output_item.done",
-    "completed",
-  ])
-  assert.deepEqual(events.map((event) => event["sequence_number"]), events.map((_event, at) => at))
+  assert.deepEqual(
+    types.filter((type, at) => type !== types[at - 1]),
+    [
+      "created",
+      "in_progress",
+      "output_item.added",
+      "reasoning_summary_part.added",
+      "reasoning_summary_text.delta",
+      "reasoning_summary_text.done",
+      "reasoning_summary_part.done",
+      "output_item.done",
+      "output_item.added",
+      "content_part.added",
+      "output_text.delta",
+      "output_text.done",
+      "content_part.done",
+      "output_item.done",
+      "output_item.added",
+      "function_call_arguments.delta",
+      "function_call_arguments.done",
+      "output_item.done",
+      "completed",
+    ],
+  )
+  assert.deepEqual(
+    events.map((event) => event["sequence_number"]),
+    events.map((_event, at) => at),
+  )
   const whole = await respond(server, { input: "hi" })
-  assert.deepEqual(whole.output.map((item) => item.type), ["reasoning", "message", "function_call"])
+  assert.deepEqual(
+    whole.output.map((item) => item.type),
+    ["reasoning", "message", "function_call"],
+  )
   assert.equal(whole.status, "completed")
   assert.ok(whole.usage.input_tokens > 0)
 })
 
 test("the turns of the responses API are counted over items and over the response before", async (t) => {
-  const server = await start(t, { script: { turns: [{ text: "one", calls: [{ tool: "run" }] }, { text: "two" }, { text: "three" }] } })
+  const server = await start(t, {
+    script: { turns: [{ text: "one", calls: [{ tool: "run" }] }, { text: "two" }, { text: "three" }] },
+  })
   const ask = async (body: object) => await respond(server, body)
-  const text = (response: z.infer<typeof responseSchema>) => response.output.flatMap((item) => item.content ?? []).map((part) => part.text).join("")
+  const text = (response: z.infer<typeof responseSchema>) =>
+    response.output
+      .flatMap((item) => item.content ?? [])
+      .map((part) => part.text)
+      .join("")
   const first = await ask({ input: [user("go")] })
   assert.equal(text(first), "one")
   const output = { type: "function_call_output", call_id: "call_0_0", output: "ok" }
@@ -146,8 +211,13 @@ test("the turns of the responses API are counted over items and over the respons
 
 test("models are listed, everything else is a JSON error", async (t) => {
   const server = await start(t)
-  const models = z.object({ data: z.array(z.object({ id: z.string() })) }).parse(await (await fetch(`${server.url}/models`)).json())
-  assert.deepEqual(models.data.map((model) => model.id), ["scripted", "cheap"])
+  const models = z
+    .object({ data: z.array(z.object({ id: z.string() })) })
+    .parse(await (await fetch(`${server.url}/models`)).json())
+  assert.deepEqual(
+    models.data.map((model) => model.id),
+    ["scripted", "cheap"],
+  )
   const missing = await fetch(`${server.url}/embeddings`)
   assert.equal(missing.status, 404)
   z.object({ error: z.object({ message: z.string() }) }).parse(await missing.json())
@@ -159,7 +229,13 @@ test("models are listed, everything else is a JSON error", async (t) => {
 test("a fault is chosen by header, by the name of the model, or by turn", async (t) => {
   const server = await start(t, { script: { turns: [{ text: "x", fault: "overload" }] } })
   const ask = async (model: string, headers: Record<string, string>) =>
-    (await fetch(`${server.url}/chat/completions`, { method: "POST", headers, body: JSON.stringify({ model, messages: [] }) })).status
+    (
+      await fetch(`${server.url}/chat/completions`, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ model, messages: [] }),
+      })
+    ).status
   assert.equal(await ask("m", { "x-scripted-fault": "rate" }), 429)
   assert.equal(await ask("fault-unauthorized", {}), 401)
   assert.equal(await ask("m", {}), 529)
@@ -187,16 +263,27 @@ test("from the shell it prints its URL, follows the script and logs bodies byte 
   t.after(() => rmSync(folder, { recursive: true }))
   const [scriptFile, logFile] = [join(folder, "script.json"), join(folder, "log.jsonl")]
   writeFileSync(scriptFile, JSON.stringify({ turns: [{ text: "from a file" }] }))
-  const child = spawn(process.execPath, [join(import.meta.dirname, "scripted-server.ts"), "--script", scriptFile, "--port", "0", "--log", logFile], { stdio: ["ignore", "pipe", "inherit"] })
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, "scripted-server.ts"), "--script", scriptFile, "--port", "0", "--log", logFile],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  )
   t.after(() => child.kill("SIGKILL"))
-  const url = await new Promise<string>((resolve) => child.stdout.once("data", (data: Buffer) => resolve(data.toString().trim())))
+  const url = await new Promise<string>((resolve) =>
+    child.stdout.once("data", (data: Buffer) => resolve(data.toString().trim())),
+  )
   const body = '{ "model":"m",\n "messages":[{"role":"user","content":"é \\u00e9"}] }'
   const headers = { authorization: "Bearer sk-1", "x-api-key": "sk-1" }
-  const answer = completionSchema.parse(await (await fetch(`${url}/chat/completions`, { method: "POST", headers, body })).json())
+  const answer = completionSchema.parse(
+    await (await fetch(`${url}/chat/completions`, { method: "POST", headers, body })).json(),
+  )
   assert.equal(answer.choices[0].message.content, "from a file")
   await fetch(`${url}/chat/completions`, { method: "POST", headers, body: new Uint8Array([123, 255, 125]) })
   const log = readFileSync(logFile, "utf8")
-  const [first, second] = log.trim().split("\n").map((line) => JSON.parse(line))
+  const [first, second] = log
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
   assert.equal(first.body, body)
   assert.deepEqual([second.encoding, second.body], ["base64", Buffer.from([123, 255, 125]).toString("base64")])
   assert.ok(!log.includes("sk-1"))

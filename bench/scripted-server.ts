@@ -10,7 +10,15 @@ import { sendChat } from "./scripted-server/chat.ts"
 import { sendFault } from "./scripted-server/fault.ts"
 import { sendJson } from "./scripted-server/reply.ts"
 import { sendResponse } from "./scripted-server/responses.ts"
-import { chooseTurn, type Fault, faultSchema, parseScript, type Script, tokensOf, wireCalls } from "./scripted-server/script.ts"
+import {
+  chooseTurn,
+  type Fault,
+  faultSchema,
+  parseScript,
+  type Script,
+  tokensOf,
+  wireCalls,
+} from "./scripted-server/script.ts"
 
 export interface ScriptedServerOptions {
   readonly script?: unknown
@@ -40,6 +48,10 @@ export interface ScriptedServer {
   readonly requests: readonly SeenRequest[]
   /** Resolves when this many requests have come. */
   received(count: number): Promise<void>
+  /** Resolves when no answer is under way. */
+  idle(): Promise<void>
+  /** How many connections were made so far. */
+  connections(): number
   /** Ends every connection. Safe to call twice. */
   close(): Promise<void>
 }
@@ -56,6 +68,8 @@ interface State {
   readonly log: number | null
   readonly waiting: Set<() => void>
   served: number
+  running: number
+  connections: number
 }
 
 /** Listens on 127.0.0.1. */
@@ -68,14 +82,23 @@ export async function startScriptedServer(options: ScriptedServerOptions = {}): 
     log: options.logFile === undefined ? null : openSync(options.logFile, "a"),
     waiting: new Set(),
     served: 0,
+    running: 0,
+    connections: 0,
   }
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    state.running += 1
+    response.once("close", () => {
+      state.running -= 1
+      for (const check of state.waiting) check()
+    })
     handle(state, request, response).catch((error: unknown) => {
       // A client that went away is no failure of the server; anything else must be seen.
-      if (!response.headersSent) sendJson(response, 500, { error: { message: String(error), type: "scripted_server", param: null, code: null } })
+      if (!response.headersSent)
+        sendJson(response, 500, { error: { message: String(error), type: "scripted_server", param: null, code: null } })
       else response.destroy()
     })
   })
+  server.on("connection", () => (state.connections += 1))
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject)
     server.listen({ port: options.port ?? 0, host: "127.0.0.1", backlog: 1024 }, resolve)
@@ -86,16 +109,9 @@ export async function startScriptedServer(options: ScriptedServerOptions = {}): 
   return {
     url: `http://127.0.0.1:${port}/v1`,
     requests: state.requests,
-    received: (count) =>
-      new Promise((resolve) => {
-        const check = (): void => {
-          if (state.requests.length < count) return
-          state.waiting.delete(check)
-          resolve()
-        }
-        state.waiting.add(check)
-        check()
-      }),
+    received: (count) => until(state, () => state.requests.length >= count),
+    idle: () => until(state, () => state.running === 0),
+    connections: () => state.connections,
     close: () => {
       closing ??= new Promise((resolve) => {
         server.close(() => {
@@ -107,6 +123,18 @@ export async function startScriptedServer(options: ScriptedServerOptions = {}): 
       return closing
     },
   }
+}
+
+function until(state: State, holds: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (!holds()) return
+      state.waiting.delete(check)
+      resolve()
+    }
+    state.waiting.add(check)
+    check()
+  })
 }
 
 async function handle(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -122,7 +150,12 @@ async function handle(state: State, request: IncomingMessage, response: ServerRe
   if (method === undefined) return sendJson(response, 404, failure(`No such path: ${path}`))
   if (method !== seen.method) return sendJson(response, 405, failure(`${path} takes ${method}`), { allow: method })
   if (route === "/v1/models") return sendJson(response, 200, models(state.script))
-  await reply(state, { seen, response, chat: route === "/v1/chat/completions", header: request.headers["x-scripted-fault"] })
+  await reply(state, {
+    seen,
+    response,
+    chat: route === "/v1/chat/completions",
+    header: request.headers["x-scripted-fault"],
+  })
 }
 
 interface Exchange {
@@ -145,7 +178,14 @@ async function reply(state: State, { seen, response, chat, header }: Exchange): 
   const tokens = tokensOf(turn, question.prompt, rememberPrompt(state, question))
   state.served += 1
   const unique = `${state.served.toString(36)}${question.asked.turnsSoFar.toString(36).padStart(4, "0")}`
-  const answer = { question, chosen: { ...chosen, turn }, calls: wireCalls({ ...chosen, turn }, question.asked), tokens, unique, created: Math.floor(seen.time / 1000) }
+  const answer = {
+    question,
+    chosen: { ...chosen, turn },
+    calls: wireCalls({ ...chosen, turn }, question.asked),
+    tokens,
+    unique,
+    created: Math.floor(seen.time / 1000),
+  }
   await (chat ? sendChat(response, answer) : sendResponse(response, answer))
 }
 
@@ -158,13 +198,20 @@ function rememberPrompt(state: State, question: Question): string {
   return earlier
 }
 
-async function readRequest(request: IncomingMessage, path: string, arrived: Pick<SeenRequest, "time" | "monotonic">): Promise<SeenRequest> {
+async function readRequest(
+  request: IncomingMessage,
+  path: string,
+  arrived: Pick<SeenRequest, "time" | "monotonic">,
+): Promise<SeenRequest> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(Buffer.from(chunk))
   const bytes = Buffer.concat(chunks)
   const text = bytes.toString("utf8")
   const exact = Buffer.from(text).equals(bytes)
-  const headers = Object.entries(request.headers).map(([name, value]) => [name, keyHeaders.has(name) ? "[removed]" : String(value)])
+  const headers = Object.entries(request.headers).map(([name, value]) => [
+    name,
+    keyHeaders.has(name) ? "[removed]" : String(value),
+  ])
   return {
     ...arrived,
     method: request.method ?? "",
@@ -186,8 +233,14 @@ function parseBody(seen: SeenRequest): Readonly<Record<string, unknown>> | null 
 }
 
 function models(script: Script): unknown {
-  const names = new Set(["scripted", ...script.scenarios.flatMap((scenario) => (scenario.model === undefined ? [] : [scenario.model]))])
-  return { object: "list", data: [...names].map((id) => ({ id, object: "model", created: 1_700_000_000, owned_by: "scripted-server" })) }
+  const names = new Set([
+    "scripted",
+    ...script.scenarios.flatMap((scenario) => (scenario.model === undefined ? [] : [scenario.model])),
+  ])
+  return {
+    object: "list",
+    data: [...names].map((id) => ({ id, object: "model", created: 1_700_000_000, owned_by: "scripted-server" })),
+  }
 }
 
 function failure(message: string): unknown {
@@ -196,7 +249,12 @@ function failure(message: string): unknown {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { script: { type: "string" }, port: { type: "string" }, log: { type: "string" }, faults: { type: "string" } },
+    options: {
+      script: { type: "string" },
+      port: { type: "string" },
+      log: { type: "string" },
+      faults: { type: "string" },
+    },
   })
   const named = values.faults?.split(",").map((name) => (name === "none" ? null : faultSchema.parse(name)))
   const server = await startScriptedServer({

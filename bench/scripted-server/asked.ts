@@ -22,7 +22,7 @@ export function isRecord(value: unknown): value is Body {
 export function readChat(body: Body): Question {
   const messages = list(body["messages"])
   const roles = messages.map((message) => (isRecord(message) ? message["role"] : undefined))
-  const model = String(body["model"] ?? "")
+  const model = typeof body["model"] === "string" ? body["model"] : ""
   const first = textOf(messages.find((_message, at) => roles[at] === "user"))
   return {
     asked: {
@@ -48,7 +48,7 @@ export function readResponses(body: Body): Question {
   const starts = sides.map((side, at) => side === "model" && sides[at - 1] !== "model")
   const lastUser = sides.lastIndexOf("user")
   const before = earlierTurns(body["previous_response_id"])
-  const model = String(body["model"] ?? "")
+  const model = typeof body["model"] === "string" ? body["model"] : ""
   const first = textOf(items.find((_item, at) => sides[at] === "user"))
   return {
     asked: {
@@ -61,7 +61,10 @@ export function readResponses(body: Body): Question {
     },
     stream: body["stream"] === true,
     includeUsage: true,
-    prompt: JSON.stringify(body["tools"] ?? null) + JSON.stringify(body["instructions"] ?? null) + JSON.stringify(items).slice(0, -1),
+    prompt:
+      JSON.stringify(body["tools"] ?? null) +
+      JSON.stringify(body["instructions"] ?? null) +
+      JSON.stringify(items).slice(0, -1),
     conversation: `${model} ${first.slice(0, 500)}`,
   }
 }
@@ -93,7 +96,9 @@ function textOf(message: unknown): string {
   if (!isRecord(message)) return ""
   const content = message["content"] ?? message["output"]
   if (typeof content === "string") return content
-  return list(content).map((part) => (isRecord(part) && typeof part["text"] === "string" ? part["text"] : "")).join("\n")
+  return list(content)
+    .map((part) => (isRecord(part) && typeof part["text"] === "string" ? part["text"] : ""))
+    .join("\n")
 }
 
 function list(value: unknown): readonly unknown[] {

@@ -2,7 +2,7 @@
 // https://platform.openai.com/docs/api-reference/chat/object and .../chat-streaming
 import type { ServerResponse } from "node:http"
 import type { Question } from "./asked.ts"
-import { type Piece, pieces, sendJson, sendPieces } from "./reply.ts"
+import { cutText, type Piece, sendJson, sendPieces } from "./reply.ts"
 import type { Chosen, Tokens, WireCall } from "./script.ts"
 
 export interface Answer {
@@ -30,7 +30,15 @@ function completion(answer: Answer): unknown {
     content: turn.text ?? null,
     refusal: null,
     ...(turn.reasoning === undefined ? {} : { reasoning_content: turn.reasoning }),
-    ...(calls.length === 0 ? {} : { tool_calls: calls.map((call) => ({ id: call.id, type: "function", function: { name: call.name, arguments: call.text } })) }),
+    ...(calls.length === 0
+      ? {}
+      : {
+          tool_calls: calls.map((call) => ({
+            id: call.id,
+            type: "function",
+            function: { name: call.name, arguments: call.text },
+          })),
+        }),
   }
   const usage = usageOf(answer)
   return {
@@ -46,19 +54,30 @@ function completion(answer: Answer): unknown {
 function chunks(answer: Answer): Piece[] {
   const { turn } = answer.chosen
   const usage = answer.question.includeUsage ? usageOf(answer) : undefined
-  const base = { id: `chatcmpl-${answer.unique}`, object: "chat.completion.chunk", created: answer.created, model: answer.question.asked.model }
+  const base = {
+    id: `chatcmpl-${answer.unique}`,
+    object: "chat.completion.chunk",
+    created: answer.created,
+    model: answer.question.asked.model,
+  }
   const piece = (about: Piece["about"], delta: unknown, finish: string | null = null): Piece => ({
     about,
-    data: { ...base, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...(usage === undefined ? {} : { usage: null }) },
+    data: {
+      ...base,
+      choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+      ...(usage === undefined ? {} : { usage: null }),
+    },
   })
   const callPieces = answer.calls.flatMap((call, index) => [
-    piece("call", { tool_calls: [{ index, id: call.id, type: "function", function: { name: call.name, arguments: "" } }] }),
-    ...pieces(call.text, 8).map((text) => piece("call", { tool_calls: [{ index, function: { arguments: text } }] })),
+    piece("call", {
+      tool_calls: [{ index, id: call.id, type: "function", function: { name: call.name, arguments: "" } }],
+    }),
+    ...cutText(call.text, 8).map((text) => piece("call", { tool_calls: [{ index, function: { arguments: text } }] })),
   ])
   return [
     piece("start", { role: "assistant", content: "" }),
-    ...pieces(turn.reasoning ?? "", 16).map((text) => piece("text", { reasoning_content: text })),
-    ...pieces(turn.text ?? "", 16).map((text) => piece("text", { content: text })),
+    ...cutText(turn.reasoning ?? "", 16).map((text) => piece("text", { reasoning_content: text })),
+    ...cutText(turn.text ?? "", 16).map((text) => piece("text", { content: text })),
     ...callPieces,
     ...(turn.fault === "no-finish" ? [] : [piece("end", {}, finishOf(answer))]),
     ...(usage === undefined ? [] : [{ about: "usage" as const, data: { ...base, choices: [], usage } }]),
@@ -80,6 +99,11 @@ function usageOf({ chosen, tokens }: Answer): unknown {
     completion_tokens: tokens.output,
     total_tokens: tokens.input + tokens.output,
     prompt_tokens_details: { cached_tokens: tokens.cached, audio_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      audio_tokens: 0,
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    },
   }
 }

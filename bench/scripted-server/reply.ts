@@ -11,7 +11,12 @@ export interface Piece {
   readonly about: "start" | "text" | "call" | "end" | "usage"
 }
 
-export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   response.writeHead(status, { "content-type": "application/json", ...headers })
   response.end(JSON.stringify(body))
 }
@@ -23,10 +28,18 @@ export interface StreamOptions {
 }
 
 /** Streams the pieces with the pauses and faults of the turn. */
-export async function sendPieces(response: ServerResponse, pieces: readonly Piece[], { turn, done }: StreamOptions): Promise<void> {
+export async function sendPieces(
+  response: ServerResponse,
+  pieces: readonly Piece[],
+  { turn, done }: StreamOptions,
+): Promise<void> {
   const { fault } = turn
   const pause = turn.pieceMs ?? (fault === "slow" ? 50 : 0)
-  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache", connection: "keep-alive" })
+  response.writeHead(200, {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache",
+    connection: "keep-alive",
+  })
   const breakAt = breakOf(fault, pieces)
   for (const [at, piece] of pieces.entries()) {
     if (at === breakAt) {
@@ -39,7 +52,8 @@ export async function sendPieces(response: ServerResponse, pieces: readonly Piec
     if (response.destroyed) return
     response.write((piece.event ? `event: ${piece.event}\n` : "") + `data: ${JSON.stringify(piece.data)}\n\n`)
     if (at === 0 && fault === "bad-chunk") response.write("data: {not json\n\n")
-    if (at === 0 && fault === "error-chunk") response.write('data: {"error":{"message":"Engine overloaded","code":503}}\n\n')
+    if (at === 0 && fault === "error-chunk")
+      response.write('data: {"error":{"message":"Engine overloaded","code":503}}\n\n')
     if (breakAt >= 0) await new Promise<void>((resolve) => setImmediate(resolve))
   }
   if (fault === "never-close") response.write(done)
@@ -54,7 +68,9 @@ function breakOf(fault: Fault | undefined, pieces: readonly Piece[]): number {
 }
 
 /** Text in pieces of a few characters, never through a surrogate pair. */
-export function pieces(text: string, size: number): string[] {
+export function cutText(text: string, size: number): string[] {
   const letters = Array.from(text)
-  return Array.from({ length: Math.ceil(letters.length / size) }, (_piece, at) => letters.slice(at * size, (at + 1) * size).join(""))
+  return Array.from({ length: Math.ceil(letters.length / size) }, (_piece, at) =>
+    letters.slice(at * size, (at + 1) * size).join(""),
+  )
 }

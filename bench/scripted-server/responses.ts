@@ -3,7 +3,7 @@
 import type { ServerResponse } from "node:http"
 import { responseId } from "./asked.ts"
 import type { Answer } from "./chat.ts"
-import { type Piece, pieces, sendJson, sendPieces } from "./reply.ts"
+import { cutText, type Piece, sendJson, sendPieces } from "./reply.ts"
 
 interface Item {
   readonly whole: Readonly<Record<string, unknown>>
@@ -15,7 +15,8 @@ interface Item {
 
 export async function sendResponse(response: ServerResponse, answer: Answer): Promise<void> {
   const items = itemsOf(answer)
-  if (!answer.question.stream || answer.chosen.turn.fault === "whole") return sendJson(response, 200, responseOf(answer, items, "completed"))
+  if (!answer.question.stream || answer.chosen.turn.fault === "whole")
+    return sendJson(response, 200, responseOf(answer, items, "completed"))
   await sendPieces(response, events(answer, items), { turn: answer.chosen.turn, done: "" })
 }
 
@@ -67,7 +68,13 @@ function itemsOf(answer: Answer): Item[] {
 
 function textItem(id: string, text: string): Item {
   const part = (shown: string): unknown => ({ type: "output_text", text: shown, annotations: [], logprobs: [] })
-  const item = (status: string, content: readonly unknown[]): Item["whole"] => ({ id, type: "message", status, role: "assistant", content })
+  const item = (status: string, content: readonly unknown[]): Item["whole"] => ({
+    id,
+    type: "message",
+    status,
+    role: "assistant",
+    content,
+  })
   return {
     whole: item("completed", [part(text)]),
     bare: item("in_progress", []),
@@ -76,7 +83,7 @@ function textItem(id: string, text: string): Item {
       const place = { item_id: id, output_index: at, content_index: 0 }
       return [
         { type: "response.content_part.added", ...place, part: part("") },
-        ...pieces(text, 16).map((delta) => ({ type: "response.output_text.delta", ...place, delta, logprobs: [] })),
+        ...cutText(text, 16).map((delta) => ({ type: "response.output_text.delta", ...place, delta, logprobs: [] })),
         { type: "response.output_text.done", ...place, text, logprobs: [] },
         { type: "response.content_part.done", ...place, part: part(text) },
       ]
@@ -94,7 +101,7 @@ function reasoningItem(id: string, text: string): Item {
       const place = { item_id: id, output_index: at, summary_index: 0 }
       return [
         { type: "response.reasoning_summary_part.added", ...place, part: part("") },
-        ...pieces(text, 16).map((delta) => ({ type: "response.reasoning_summary_text.delta", ...place, delta })),
+        ...cutText(text, 16).map((delta) => ({ type: "response.reasoning_summary_text.delta", ...place, delta })),
         { type: "response.reasoning_summary_text.done", ...place, text },
         { type: "response.reasoning_summary_part.done", ...place, part: part(text) },
       ]
@@ -103,14 +110,32 @@ function reasoningItem(id: string, text: string): Item {
 }
 
 function callItem(id: string, call: Answer["calls"][number]): Item {
-  const item = (status: string, text: string): Item["whole"] => ({ id, type: "function_call", status, arguments: text, call_id: call.id, name: call.name })
+  const item = (status: string, text: string): Item["whole"] => ({
+    id,
+    type: "function_call",
+    status,
+    arguments: text,
+    call_id: call.id,
+    name: call.name,
+  })
   return {
     whole: item("completed", call.text),
     bare: item("in_progress", ""),
     about: "call",
     inner: (at) => [
-      ...pieces(call.text, 8).map((delta) => ({ type: "response.function_call_arguments.delta", item_id: id, output_index: at, delta })),
-      { type: "response.function_call_arguments.done", item_id: id, output_index: at, name: call.name, arguments: call.text },
+      ...cutText(call.text, 8).map((delta) => ({
+        type: "response.function_call_arguments.delta",
+        item_id: id,
+        output_index: at,
+        delta,
+      })),
+      {
+        type: "response.function_call_arguments.done",
+        item_id: id,
+        output_index: at,
+        name: call.name,
+        arguments: call.text,
+      },
     ],
   }
 }
@@ -126,5 +151,9 @@ function events(answer: Answer, items: readonly Item[]): Piece[] {
     list.push({ about: item.about, body: { type: "response.output_item.done", output_index: at, item: item.whole } })
   }
   list.push({ about: "end", body: { type: "response.completed", response: responseOf(answer, items, "completed") } })
-  return list.map(({ about, body }, sequence_number) => ({ about, event: body.type, data: { ...body, sequence_number } }))
+  return list.map(({ about, body }, sequence_number) => ({
+    about,
+    event: body.type,
+    data: { ...body, sequence_number },
+  }))
 }

@@ -4,9 +4,42 @@ import { z } from "zod"
 
 /** What a turn or a request can do wrong on purpose. */
 export const faults = [
-  "refuse", "hang", "hang-after-head", "html", "error-object", "odd-json", "unauthorized", "forbidden", "no-quota", "no-quota-429", "rate",
-  "rate-bare", "server-error", "overload", "too-long", "bad-request", "unknown-model", "redirect", "no-stream", "whole", "cut", "cut-in-call", "end-early",
-  "same-ids", "no-ids", "odd-finish", "no-finish", "no-done", "never-close", "bad-arguments", "bad-chunk", "error-chunk", "no-usage", "negative-usage", "odd-usage", "slow",
+  "refuse",
+  "hang",
+  "hang-after-head",
+  "html",
+  "error-object",
+  "odd-json",
+  "unauthorized",
+  "forbidden",
+  "no-quota",
+  "no-quota-429",
+  "rate",
+  "rate-bare",
+  "server-error",
+  "overload",
+  "too-long",
+  "bad-request",
+  "unknown-model",
+  "redirect",
+  "no-stream",
+  "whole",
+  "cut",
+  "cut-in-call",
+  "end-early",
+  "same-ids",
+  "no-ids",
+  "odd-finish",
+  "no-finish",
+  "no-done",
+  "never-close",
+  "bad-arguments",
+  "bad-chunk",
+  "error-chunk",
+  "no-usage",
+  "negative-usage",
+  "odd-usage",
+  "slow",
 ] as const
 export type Fault = (typeof faults)[number]
 export const faultSchema: z.ZodType<Fault> = z.enum(faults)
@@ -124,7 +157,8 @@ export function chooseTurn(script: Script, asked: Asked): Chosen {
 }
 
 function summaryOf(asked: Asked): string {
-  return `No scenario for model "${asked.model}": ${asked.turnsSoFar} turns so far, ${asked.tools.length} tools, the newest message has ${asked.newestText.length} characters.`
+  const counts = `${asked.turnsSoFar} turns so far, ${asked.tools.length} tools`
+  return `No scenario for model "${asked.model}": ${counts}, the newest message has ${asked.newestText.length} characters.`
 }
 
 /** A call as it goes on the wire. */
@@ -139,8 +173,10 @@ export function wireCalls({ turn, index }: Chosen, asked: Asked): WireCall[] {
   return (turn.calls ?? []).map((call, place) => {
     const names = typeof call.tool === "string" ? [call.tool] : call.tool
     const name = names.find((candidate) => asked.tools.includes(candidate)) ?? names[0] ?? "unknown"
-    const id = turn.fault === "same-ids" ? `call_${index}` : turn.fault === "no-ids" ? "" : (call.id ?? `call_${index}_${place}`)
-    const text = turn.fault === "bad-arguments" ? '{"command": "ls' : (call.arguments ?? JSON.stringify(call.input ?? {}))
+    const id =
+      turn.fault === "same-ids" ? `call_${index}` : turn.fault === "no-ids" ? "" : (call.id ?? `call_${index}_${place}`)
+    const text =
+      turn.fault === "bad-arguments" ? '{"command": "ls' : (call.arguments ?? JSON.stringify(call.input ?? {}))
     return { id, name, text }
   })
 }
@@ -158,7 +194,11 @@ export function tokensOf(turn: Turn, prompt: string, earlier: string): Tokens {
   if (turn.usage) return { input: turn.usage.input, cached: turn.usage.cached ?? 0, output: turn.usage.output }
   const replied = (turn.text ?? "") + (turn.reasoning ?? "") + JSON.stringify(turn.calls ?? "")
   const common = Math.floor(commonPrefix(prompt, earlier) / 4)
-  return { input: Math.ceil(prompt.length / 4), cached: common < 1024 ? 0 : common - (common % 128), output: Math.ceil(replied.length / 4) }
+  return {
+    input: Math.ceil(prompt.length / 4),
+    cached: common < 1024 ? 0 : common - (common % 128),
+    output: Math.ceil(replied.length / 4),
+  }
 }
 
 function commonPrefix(one: string, other: string): number {

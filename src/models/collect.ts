@@ -1,6 +1,10 @@
 // Collects what an endpoint sent, streamed or whole, into one reply: parts in the order in which they came, tool
 // arguments parsed or kept as raw text, never thrown on, ids unique. Numbers that cannot be true count as not reported.
-import type { LanguageModelV4GenerateResult, LanguageModelV4StreamPart, SharedV4ProviderMetadata } from "@ai-sdk/provider"
+import type {
+  LanguageModelV4GenerateResult,
+  LanguageModelV4StreamPart,
+  SharedV4ProviderMetadata,
+} from "@ai-sdk/provider"
 import type { ModelDelta, ModelReply, Usage } from "../kernel/model.ts"
 import type { JsonObject } from "../protocol/json.ts"
 import type { Part } from "../protocol/message.ts"
@@ -17,107 +21,144 @@ export interface CollectorOptions {
   readonly onDelta: (delta: ModelDelta) => void
 }
 
-export interface Collector {
-  add(part: LanguageModelV4StreamPart): void
-  /** True once the endpoint said why it stopped. */
-  readonly finished: boolean
-  /** True if anything came that looks like a piece of a reply. */
-  readonly started: boolean
-  /** A piece that was no piece of a reply, as it came (undefined: not even JSON), and the library's complaint. */
-  readonly broken: { readonly raw: unknown; readonly error: unknown } | null
-  reply(): ModelReply
-}
-
-interface OpenPart {
+/** A place in the reply; that of a tool call is kept from its first piece until its arguments are whole. */
+interface Place {
   part: Part
-  /** The tool call that this place is kept for. */
   readonly callId: string | null
 }
 
 /** Makes one reply from the parts of one stream. */
-export function collect(options: CollectorOptions): Collector {
-  const open: OpenPart[] = []
-  let model = options.model
-  let finishReason: string | null = null
-  let unified = "other"
-  let usage: Usage | null = null
-  let reasoningField = ""
-  let raw: unknown
-  let started = false
-  let broken: Collector["broken"] = null
+export class StreamCollector {
+  readonly #options: CollectorOptions
+  readonly #places: Place[] = []
+  #model: string
+  #finishReason: string | null = null
+  #unified = "error"
+  #usage: Usage | null = null
+  #reasoningField = ""
+  #raw: unknown
+  #started = false
+  #broken: { readonly raw: unknown; readonly error: unknown } | null = null
 
-  function append(kind: "text" | "reasoning", text: string): void {
-    const last = open.at(-1)
-    if (last?.part.kind === kind) last.part = { ...last.part, text: last.part.text + text }
-    else open.push({ callId: null, part: kind === "text" ? { kind, text } : { kind, text, meta: { host: options.host, field: reasoningField } } })
-    tell(options.onDelta, { kind, text })
+  constructor(options: CollectorOptions) {
+    this.#options = options
+    this.#model = options.model
   }
 
-  function look(value: unknown): void {
-    raw = value
-    const choice = firstChoice(value)
-    if (!choice) return
-    started = true
-    if (typeof choice["finish_reason"] === "string") finishReason = choice["finish_reason"]
-    if (isRecord(choice["delta"])) reasoningField = reasoningFieldOf(choice["delta"]) || reasoningField
+  /** True once the endpoint said why it stopped. */
+  get finished(): boolean {
+    return this.#finishReason !== null
   }
 
-  function add(part: LanguageModelV4StreamPart): void {
+  /** True if anything came that looks like a piece of a reply. */
+  get started(): boolean {
+    return this.#started
+  }
+
+  /** A piece that was no piece of a reply, as it came (undefined: not even JSON), and the library's complaint. */
+  get broken(): { readonly raw: unknown; readonly error: unknown } | null {
+    return this.#broken
+  }
+
+  add(part: LanguageModelV4StreamPart): void {
     switch (part.type) {
       case "raw":
-        return look(part.rawValue)
+        return this.#look(part.rawValue)
       case "response-metadata":
-        model = part.modelId ?? model
+        this.#model = part.modelId ?? this.#model
         return
       case "text-delta":
-        return append("text", part.delta)
+        return this.#append("text", part.delta)
       case "reasoning-delta":
-        return append("reasoning", part.delta)
+        return this.#append("reasoning", part.delta)
       case "tool-input-start":
-        open.push({ callId: part.id, part: { kind: "tool-call", id: part.id, tool: part.toolName, input: null } })
-        return tell(options.onDelta, { kind: "tool-call", name: part.toolName })
+        this.#places.push({
+          callId: part.id,
+          part: { kind: "tool-call", id: part.id, tool: part.toolName, input: null },
+        })
+        return tell(this.#options.onDelta, { kind: "tool-call", name: part.toolName })
       case "tool-call": {
-        const place = open.find((candidate) => candidate.callId === part.toolCallId)
-        const done = toolCall(part.toolCallId, part.toolName, part.input, metaOf(part.providerMetadata, options.host))
-        if (place) place.part = done
-        else open.push({ callId: part.toolCallId, part: done })
+        const place = this.#places.find((candidate) => candidate.callId === part.toolCallId)
+        const call = toolCall(
+          part.toolCallId,
+          part.toolName,
+          part.input,
+          metaOf(part.providerMetadata, this.#options.host),
+        )
+        if (place) place.part = call
+        else this.#places.push({ callId: part.toolCallId, part: call })
         return
       }
       case "error":
-        // A missing reason to stop is the caller's to judge, who also knows whether the stream was complete.
-        if (part.error instanceof Error && part.error.name === "AI_InvalidResponseDataError") return
-        // A piece that cannot be read after the end (usage in a form of its own) costs the usage, not the reply.
-        if (finishReason === null) broken ??= { raw, error: part.error }
-        return
+        return this.#complain(part.error)
       case "finish":
-        usage = usageOf(part.usage.raw)
-        unified = part.finishReason.unified
+        this.#usage = usageOf(part.usage.raw)
+        this.#unified = part.finishReason.unified
         return
-      default:
+      // Beginnings and ends of what the cases above carry, and what chat completions do not have.
+      case "stream-start":
+      case "text-start":
+      case "text-end":
+      case "reasoning-start":
+      case "reasoning-end":
+      case "tool-input-delta":
+      case "tool-input-end":
+      case "tool-result":
+      case "tool-approval-request":
+      case "source":
+      case "file":
+      case "reasoning-file":
+      case "custom":
+      case "ping":
         return
     }
   }
 
-  return {
-    add,
-    get finished() {
-      return finishReason !== null
-    },
-    get started() {
-      return started
-    },
-    get broken() {
-      return broken
-    },
-    reply() {
-      const parts = uniqueIds(open.map((entry) => entry.part), options.usedIds)
-      return { parts, stop: stopOf(unified === "error" ? (finishReason ?? "") : unified, parts), usage, model }
-    },
+  reply(): ModelReply {
+    const parts = uniqueIds(
+      this.#places.map((place) => place.part),
+      this.#options.usedIds,
+    )
+    // After a piece that could not be read the library calls the whole an error; the endpoint's own word counts.
+    const reason = this.#unified === "error" ? (this.#finishReason ?? "") : this.#unified
+    return { parts, stop: stopOf(reason, parts), usage: this.#usage, model: this.#model }
+  }
+
+  #look(raw: unknown): void {
+    this.#raw = raw
+    const choice = firstChoice(raw)
+    if (!choice) return
+    this.#started = true
+    if (typeof choice["finish_reason"] === "string") this.#finishReason = choice["finish_reason"]
+    if (isRecord(choice["delta"])) this.#reasoningField = reasoningFieldOf(choice["delta"]) || this.#reasoningField
+  }
+
+  #append(kind: "text" | "reasoning", text: string): void {
+    const last = this.#places.at(-1)
+    if (last?.part.kind === kind) last.part = { ...last.part, text: last.part.text + text }
+    else if (kind === "text") this.#places.push({ callId: null, part: { kind, text } })
+    else
+      this.#places.push({
+        callId: null,
+        part: { kind, text, meta: { host: this.#options.host, field: this.#reasoningField } },
+      })
+    tell(this.#options.onDelta, { kind, text })
+  }
+
+  #complain(error: unknown): void {
+    // A missing reason to stop is the caller's to judge, who also knows whether the stream was complete.
+    if (error instanceof Error && error.name === "AI_InvalidResponseDataError") return
+    // A piece that cannot be read after the end (usage in a form of its own) costs the usage, not the reply.
+    if (this.#finishReason === null) this.#broken ??= { raw: this.#raw, error }
   }
 }
 
 /** Makes one reply from a whole response body that the library has converted; `body` is the body as it came. */
-export function collectWhole(result: LanguageModelV4GenerateResult, body: unknown, options: CollectorOptions): ModelReply {
+export function collectWhole(
+  result: LanguageModelV4GenerateResult,
+  body: unknown,
+  options: CollectorOptions,
+): ModelReply {
   const choice = firstChoice(body)
   const message = choice && isRecord(choice["message"]) ? choice["message"] : {}
   const field = reasoningFieldOf(message)
@@ -130,7 +171,9 @@ export function collectWhole(result: LanguageModelV4GenerateResult, body: unknow
       parts.push({ kind: "reasoning", text: content.text, meta: { host: options.host, field } })
       tell(options.onDelta, { kind: "reasoning", text: content.text })
     } else if (content.type === "tool-call") {
-      parts.push(toolCall(content.toolCallId, content.toolName, content.input, metaOf(content.providerMetadata, options.host)))
+      parts.push(
+        toolCall(content.toolCallId, content.toolName, content.input, metaOf(content.providerMetadata, options.host)),
+      )
       tell(options.onDelta, { kind: "tool-call", name: content.toolName })
     }
   }
@@ -151,7 +194,8 @@ export function usageOf(raw: unknown): Usage | null {
   // No request has no input: a zero is a server that does not count.
   if (input === null || output === null || input === 0) return null
   const details = isRecord(raw["prompt_tokens_details"]) ? raw["prompt_tokens_details"] : {}
-  const cached = count(details["cached_tokens"]) ?? count(raw["prompt_cache_hit_tokens"]) ?? count(raw["cached_tokens"]) ?? 0
+  const cached =
+    count(details["cached_tokens"]) ?? count(raw["prompt_cache_hit_tokens"]) ?? count(raw["cached_tokens"]) ?? 0
   // More cached than sent: this server counts cached tokens apart. The sum is never less than what was sent.
   return { inputTokens: cached > input ? input + cached : input, cachedTokens: cached, outputTokens: output }
 }
@@ -202,7 +246,8 @@ function firstChoice(body: unknown): Readonly<Record<string, unknown>> | null {
 }
 
 function reasoningFieldOf(message: Readonly<Record<string, unknown>>): string {
-  if (typeof message["reasoning_content"] === "string" && message["reasoning_content"] !== "") return "reasoning_content"
+  if (typeof message["reasoning_content"] === "string" && message["reasoning_content"] !== "")
+    return "reasoning_content"
   return typeof message["reasoning"] === "string" && message["reasoning"] !== "" ? "reasoning" : ""
 }
 

@@ -3,7 +3,15 @@
 import type { Clock } from "../base/clock.ts"
 import { AppError } from "../base/error.ts"
 import type { JsonValue } from "../protocol/json.ts"
-import { complaintFailure, cutFailure, type Endpoint, httpFailure, keptCharacters, networkFailure, notJsonFailure } from "./failure.ts"
+import {
+  complaintFailure,
+  cutFailure,
+  type Endpoint,
+  httpFailure,
+  keptCharacters,
+  networkFailure,
+  notJsonFailure,
+} from "./failure.ts"
 import { isRecord, parseJson } from "./json-text.ts"
 
 export interface ExchangeOptions {
@@ -17,141 +25,169 @@ export interface ExchangeOptions {
   readonly stallMs: number
 }
 
-export interface Exchange {
-  /** Aborted when the exchange fails or is closed; the request hangs on it. */
-  readonly signal: AbortSignal
-  /** Rejects with `failure` as soon as there is one; never resolves. */
-  readonly failed: Promise<never>
-  readonly failure: AppError | null
-  /** The body, if the endpoint answered with JSON and not with a stream. */
-  readonly whole: JsonValue | undefined
-  /** The beginning of a streamed body. */
-  readonly head: string
-  /** True if the stream said that it is complete. */
-  readonly sawDone: boolean
-  /** Takes the place of `fetch` for this exchange. */
-  send(input: Parameters<typeof fetch>[0], init: RequestInit | undefined): Promise<Response>
-  close(): void
-}
-
-/** Thrown to the library when the body needs no reading by it any more. */
-const wholeBody = "the body is read"
 const graceMs = 1000
 const largestBody = 32_000_000
 const doneLine = /(^|\n)data: ?\[DONE\]/
 
-/** Starts to watch; ends with `close()`. */
-export function openExchange(options: ExchangeOptions): Exchange {
-  const { endpoint, clock } = options
-  const transport = new AbortController()
-  const watching = new AbortController()
-  const { promise: failed, reject } = Promise.withResolvers<never>()
-  failed.catch(() => {}) // whoever races it sees it; without a race it is no unhandled rejection
-  const state = { failure: null as AppError | null, whole: undefined as JsonValue | undefined, head: "", tail: "", sawDone: false }
-  let last = clock.monotonic()
-  let limit = options.connectMs
-  let phase = "connect"
+/** Watches from its making until `close()`. */
+export class Exchange {
+  readonly #options: ExchangeOptions
+  readonly #transport = new AbortController()
+  readonly #watching = new AbortController()
+  readonly #failed = Promise.withResolvers<never>()
+  #failure: AppError | null = null
+  #whole: JsonValue | undefined
+  #head = ""
+  #tail = ""
+  #sawDone = false
+  #phase: "connect" | "idle" = "connect"
+  #heardAt: number
 
-  function fail(failure: AppError): AppError {
-    if (watching.signal.aborted) return state.failure ?? failure
-    if (!state.failure) {
-      state.failure = failure
-      reject(failure)
-      transport.abort(failure)
-    }
-    return state.failure
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    this.#heardAt = options.clock.monotonic()
+    // Whoever races it sees it; unraced it must not count as an unhandled rejection.
+    this.#failed.promise.catch(() => {})
+    options.signal.addEventListener("abort", this.#cancel, { once: true })
+    if (options.signal.aborted) this.#cancel()
+    void this.#watch()
   }
 
-  const onCancel = (): void => void fail(new AppError("canceled"))
-  options.signal.addEventListener("abort", onCancel, { once: true })
-  if (options.signal.aborted) onCancel()
-
-  async function watch(): Promise<void> {
-    while (!watching.signal.aborted) {
-      const left = last + limit - clock.monotonic()
-      if (left <= 0) return void fail(new AppError("model-timeout", { host: endpoint.host, phase, waitedMs: limit }))
-      await clock.sleep(left, watching.signal)
-    }
-  }
-  void watch()
-
-  function heard(bytes: Uint8Array): void {
-    last = clock.monotonic()
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
-    state.sawDone ||= doneLine.test(state.tail + text)
-    state.tail = (state.tail + text).slice(-16)
+  /** Aborted when the exchange fails or is closed; the request hangs on it. */
+  get signal(): AbortSignal {
+    return this.#transport.signal
   }
 
-  async function send(input: Parameters<typeof fetch>[0], init: RequestInit | undefined): Promise<Response> {
+  /** Rejects with `failure` as soon as there is one; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise
+  }
+
+  get failure(): AppError | null {
+    return this.#failure
+  }
+
+  /** The body, if the endpoint answered with JSON and not with a stream. */
+  get whole(): JsonValue | undefined {
+    return this.#whole
+  }
+
+  /** The beginning of a streamed body. */
+  get head(): string {
+    return this.#head
+  }
+
+  /** True if the stream said that it is complete. */
+  get sawDone(): boolean {
+    return this.#sawDone
+  }
+
+  /** Takes the place of `fetch` for this exchange. Throws when the body is read whole: then it is in `whole`. */
+  async send(input: Parameters<typeof fetch>[0], init: RequestInit | undefined): Promise<Response> {
+    const { endpoint, clock } = this.#options
     const headers = new Headers(init?.headers)
     // The library would name itself, its parts and the Node version to every endpoint.
     headers.set("user-agent", "chela")
     let response: Response
     try {
       // A redirect would send key and conversation to a host that nobody configured.
-      response = await options.fetch(input, { ...init, headers, signal: transport.signal, redirect: "manual" })
+      response = await this.#options.fetch(input, { ...init, headers, signal: this.signal, redirect: "manual" })
     } catch (error) {
-      throw fail(networkFailure(error, endpoint))
+      throw this.#fail(networkFailure(error, endpoint))
     }
-    last = clock.monotonic()
-    limit = options.stallMs
-    phase = "idle"
-    const body = bytesOf(response)
-    if (!response.ok) {
-      const text = await readText(body, keptCharacters * 4).catch(() => "")
-      throw fail(state.failure ?? httpFailure({ status: response.status, headers: response.headers, body: text }, endpoint, clock.now()))
-    }
-    return await readSuccess(body, response)
+    this.#heardAt = clock.monotonic()
+    this.#phase = "idle"
+    const body = this.#bytesOf(response)
+    if (response.ok) return await this.#readSuccess(body, response.headers)
+    // What came of a body that broke off is still worth showing.
+    const text = await readText(body, keptCharacters * 4)
+    throw this.#fail(
+      httpFailure({ status: response.status, headers: response.headers, body: text }, endpoint, clock.now()),
+    )
   }
 
-  async function* bytesOf(response: Response): AsyncGenerator<Uint8Array> {
+  close(): void {
+    this.#watching.abort()
+    this.#options.signal.removeEventListener("abort", this.#cancel)
+    this.#transport.abort()
+  }
+
+  readonly #cancel = (): void => {
+    this.#fail(new AppError("canceled"))
+  }
+
+  #fail(failure: AppError): AppError {
+    if (this.#failure) return this.#failure
+    this.#failure = failure
+    this.#failed.reject(failure)
+    this.#transport.abort(failure)
+    return failure
+  }
+
+  async #watch(): Promise<void> {
+    const { clock, connectMs, stallMs, endpoint } = this.#options
+    while (!this.#watching.signal.aborted) {
+      const waitedMs = this.#phase === "connect" ? connectMs : stallMs
+      const left = this.#heardAt + waitedMs - clock.monotonic()
+      if (left <= 0) {
+        this.#fail(new AppError("model-timeout", { host: endpoint.host, phase: this.#phase, waitedMs }))
+        return
+      }
+      await clock.sleep(left, this.#watching.signal)
+    }
+  }
+
+  async *#bytesOf(response: Response): AsyncGenerator<Uint8Array> {
     if (!response.body) return
     try {
       for await (const bytes of response.body) {
-        heard(bytes)
+        this.#heardAt = this.#options.clock.monotonic()
+        const text = this.#tail + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1")
+        this.#sawDone ||= doneLine.test(text)
+        this.#tail = text.slice(-16)
         yield bytes
       }
     } catch (error) {
-      throw fail(cutFailure(error, endpoint))
+      // The body of a refusal says more than that it was cut.
+      if (response.ok) throw this.#fail(cutFailure(error, this.#options.endpoint))
     }
   }
 
-  async function readSuccess(body: AsyncGenerator<Uint8Array>, response: Response): Promise<Response> {
+  async #readSuccess(body: AsyncGenerator<Uint8Array>, headers: Headers): Promise<Response> {
+    const { endpoint } = this.#options
     const first = await firstBytes(body)
-    state.head = first.text.slice(0, keptCharacters)
+    this.#head = first.text.slice(0, keptCharacters)
     // What the body is shows in its first letter; the content type often lies.
-    if (/^[a-z:]/.test(first.text)) return new Response(streamOf(first.bytes, { rest: body, patience: () => (state.sawDone ? clock.sleep(graceMs, watching.signal) : null) }), { status: 200, headers: response.headers })
+    if (/^[a-z:]/.test(first.text)) return new Response(this.#streamOf(first.bytes, body), { status: 200, headers })
     const text = Buffer.concat([first.bytes, Buffer.from(await readText(body, largestBody))]).toString("utf8")
+    if (text.trim() === "") throw this.#fail(cutFailure(new Error("empty-answer"), endpoint))
     const parsed = parseJson(text)
-    if (parsed.kind === "not-json") throw fail(text.trim() === "" ? cutFailure(new Error("empty-answer"), endpoint) : notJsonFailure(text, endpoint))
+    if (parsed.kind === "not-json") throw this.#fail(notJsonFailure(text, endpoint))
     if (!isRecord(parsed.value) || !Array.isArray(parsed.value["choices"])) {
-      throw fail(complaintFailure(parsed.value, endpoint) ?? notJsonFailure(text, endpoint))
+      throw this.#fail(complaintFailure(parsed.value, endpoint) ?? notJsonFailure(text, endpoint))
     }
-    state.whole = parsed.value
-    throw new Error(wholeBody)
+    this.#whole = parsed.value
+    throw new Error("the body has been read")
   }
 
-  return {
-    signal: transport.signal,
-    failed,
-    get failure() {
-      return state.failure
-    },
-    get whole() {
-      return state.whole
-    },
-    get head() {
-      return state.head
-    },
-    get sawDone() {
-      return state.sawDone
-    },
-    send,
-    close() {
-      watching.abort()
-      options.signal.removeEventListener("abort", onCancel)
-      transport.abort()
-    },
+  #streamOf(first: Uint8Array<ArrayBuffer>, rest: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
+      start(controller) {
+        controller.enqueue(first)
+      },
+      pull: async (controller) => {
+        // After its mark of the end a server that closes at once keeps the connection usable; one that never closes
+        // must not turn a whole reply into a time-out.
+        const patience = this.#sawDone ? [this.#options.clock.sleep(graceMs, this.#watching.signal)] : []
+        const next = await Promise.race([rest.next(), ...patience])
+        if (!next || next.done) controller.close()
+        else controller.enqueue(next.value)
+      },
+      cancel() {
+        // Not awaited: a read may be pending until `close` ends the transport.
+        rest.return(undefined).catch(() => {})
+      },
+    })
   }
 }
 
@@ -176,29 +212,4 @@ async function firstBytes(body: AsyncGenerator<Uint8Array>): Promise<{ bytes: Bu
     const text = bytes.toString("utf8").trim()
     if (text !== "") return { bytes, text }
   }
-}
-
-interface StreamSource {
-  readonly rest: AsyncGenerator<Uint8Array>
-  /** Not null once the stream said that it is complete: how long its server may still take to close it. A server that
-   * closes at once keeps the connection usable; one that never does must not turn a whole reply into a time-out. */
-  readonly patience: () => Promise<void> | null
-}
-
-function streamOf(first: Uint8Array<ArrayBuffer>, { rest, patience }: StreamSource): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      controller.enqueue(first)
-    },
-    async pull(controller) {
-      const waiting = patience()
-      const next = await (waiting ? Promise.race([rest.next(), waiting]) : rest.next())
-      if (!next || next.done) controller.close()
-      else controller.enqueue(next.value)
-    },
-    cancel() {
-      // Not awaited: a read may be pending until `close` ends the transport.
-      rest.return(undefined).catch(() => {})
-    },
-  })
 }

@@ -20,14 +20,46 @@ export interface HttpAnswer {
 export const keptCharacters = 4096
 const shownCharacters = 300
 
-const quotaWords =
-  /insufficient[_ -]?(quota|balance|credit|fund)|exceeded_current_quota|billing_(hard_limit|not_active)|arrear|out of credits|credit balance is too low|free.?tier.{0,20}exhaust|余额不足|欠费/i
-const lengthWords =
-  /context[_ -]?length|maximum context|context[_ -]?(window|size)|(prompt|input|request|messages?) (is |are )?too long|too many (input |prompt )?tokens|range of input length|maximum (input|prompt) (length|tokens)|reduce the length|上下文.{0,6}(长度|超)|输入.{0,6}(过长|超)/i
-const keyWords =
-  /(invalid|incorrect|missing|expired|no)\b.{0,20}api[_ -]?key|api[_ -]?key.{0,20}(invalid|not valid|incorrect|missing|expired)|unauthori[sz]ed|authentication/i
-const rateWords = /rate[_ -]?limit|too many requests|throttl|限流|频率/i
-const overloadWords = /overload|internal (server )?error|server_error|unavailable|at capacity|try again later|系统繁忙/i
+/** What providers write where their status says too little. Data, matched against message, code and type together. */
+const quotaWords = words([
+  "insufficient[_ -]?(quota|balance|credit|fund)",
+  "exceeded_current_quota",
+  "billing_(hard_limit|not_active)",
+  "arrear",
+  "out of credits",
+  "credit balance is too low",
+  "free.?tier.{0,20}exhaust",
+  "余额不足",
+  "欠费",
+])
+const lengthWords = words([
+  "context[_ -]?length",
+  "maximum context",
+  "context[_ -]?(window|size)",
+  "(prompt|input|request|messages?) (is |are )?too long",
+  "too many (input |prompt )?tokens",
+  "range of input length",
+  "maximum (input|prompt) (length|tokens)",
+  "reduce the length",
+  "上下文.{0,6}(长度|超)",
+  "输入.{0,6}(过长|超)",
+])
+const keyWords = words([
+  "(invalid|incorrect|missing|expired|no)\\b.{0,20}api[_ -]?key",
+  "api[_ -]?key.{0,20}(invalid|not valid|incorrect|missing|expired)",
+  "unauthori[sz]ed",
+  "authentication",
+])
+const rateWords = words(["rate[_ -]?limit", "too many requests", "throttl", "限流", "频率"])
+const overloadWords = words([
+  "overload",
+  "internal (server )?error",
+  "server_error",
+  "unavailable",
+  "at capacity",
+  "try again later",
+  "系统繁忙",
+])
 
 /** What a status outside 200 to 299 means. */
 export function httpFailure(answer: HttpAnswer, endpoint: Endpoint, now: number): AppError {
@@ -53,7 +85,11 @@ export function complaintFailure(body: unknown, endpoint: Endpoint): AppError | 
   const complaint = complaintIn(body)
   if (!complaint) return null
   const code = codeOf(complaint.status ?? 200, complaint.text) ?? "model-not-json"
-  const params = { host: endpoint.host, status: complaint.status ?? 200, excerpt: excerptOf(complaint.message, endpoint) }
+  const params = {
+    host: endpoint.host,
+    status: complaint.status ?? 200,
+    excerpt: excerptOf(complaint.message, endpoint),
+  }
   return new AppError(code, params, { cause: bodyCause(JSON.stringify(body), endpoint) })
 }
 
@@ -79,7 +115,11 @@ export function cutFailure(error: unknown, endpoint: Endpoint): AppError {
   if (isAppError(error)) return error
   const { code, message } = rootOf(error)
   const what = code || excerptOf(message, endpoint)
-  return new AppError("model-stream-cut", { host: endpoint.host, what }, { cause: new Error(redacted(message, endpoint)) })
+  return new AppError(
+    "model-stream-cut",
+    { host: endpoint.host, what },
+    { cause: new Error(redacted(message, endpoint)) },
+  )
 }
 
 /** Milliseconds that the endpoint asks us to wait: `Retry-After` in seconds or as a date, or `retry-after-ms`. */
@@ -92,6 +132,10 @@ export function retryAfterMs(headers: Headers, now: number): number | null {
   if (Number.isFinite(seconds)) return seconds >= 0 ? Math.ceil(seconds * 1000) : null
   const date = Date.parse(header)
   return Number.isNaN(date) ? null : Math.max(0, date - now)
+}
+
+function words(alternatives: readonly string[]): RegExp {
+  return new RegExp(alternatives.join("|"), "i")
 }
 
 interface Complaint {
@@ -107,11 +151,14 @@ function complaintIn(body: unknown): Complaint | null {
   if (!isRecord(first)) return null
   const base = isRecord(first["base_resp"]) ? first["base_resp"] : null
   const inner = first["error"] ?? (base && base["status_code"] !== 0 ? base : null)
-  const bare = first["object"] === "error" || (!("choices" in first) && ("detail" in first || "message" in first)) ? first : null
+  const bare =
+    first["object"] === "error" || (!("choices" in first) && ("detail" in first || "message" in first)) ? first : null
   const error = inner ?? bare
   if (error === null || error === undefined || error === false) return null
-  if (!isRecord(error)) return { message: firstText(error) || JSON.stringify(error), text: firstText(error), status: null }
-  const message = firstText(error["message"], error["status_msg"], error["detail"], error["msg"]) || JSON.stringify(error)
+  if (!isRecord(error))
+    return { message: firstText(error) || JSON.stringify(error), text: firstText(error), status: null }
+  const message =
+    firstText(error["message"], error["status_msg"], error["detail"], error["msg"]) || JSON.stringify(error)
   const codes = [error["code"], error["status"], error["status_code"], first["code"]].map(Number)
   const status = codes.find((code) => Number.isInteger(code) && code >= 400 && code < 600) ?? null
   return { message, text: [message, firstText(error["code"]), firstText(error["type"])].join(" "), status }
@@ -152,7 +199,8 @@ function rootOf(error: unknown): { code: string; message: string } {
   let current: unknown = error
   for (let depth = 0; depth < 8 && current instanceof Error; depth += 1) {
     const code = "code" in current && typeof current.code === "string" ? current.code : ""
-    if (code !== "" || current.message !== "") found = { code: code || found.code, message: current.message || found.message }
+    if (code !== "" || current.message !== "")
+      found = { code: code || found.code, message: current.message || found.message }
     current = current.cause
   }
   return found

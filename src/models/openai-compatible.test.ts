@@ -1,64 +1,13 @@
 // The model against the scripted server: what goes over the wire, and what becomes of every kind of answer.
 import assert from "node:assert/strict"
 import { createServer } from "node:net"
-import { test, type TestContext } from "node:test"
-import { type ScriptedServer, startScriptedServer } from "../../bench/scripted-server.ts"
-import { type ManualClock, manualClock } from "../../bench/scripted-server/manual-clock.ts"
-import type { Fault, Turn } from "../../bench/scripted-server/script.ts"
-import { type AppError, type ErrorCode, isAppError } from "../base/error.ts"
-import type { Model, ModelCall, ModelDelta, ModelReply, ModelRequest } from "../kernel/model.ts"
-import { openAiCompatible, type OpenAiCompatibleOptions } from "./openai-compatible.ts"
-
-const key = "sk-very-secret"
-const request: ModelRequest = {
-  system: "Be brief.",
-  messages: [{ role: "user", parts: [{ kind: "text", text: "List the files." }] }],
-  tools: [{ name: "run", description: "Run a command.", input: { type: "object", properties: { command: { type: "string" } }, required: ["command"] } }],
-  maxOutputTokens: 500,
-}
-const turn: Turn = {
-  reasoning: "They want a list.",
-  text: "I look at the folder — 看一下。",
-  calls: [
-    { tool: "run", input: { command: "ls -l" } },
-    { tool: "run", input: { command: "pwd" } },
-  ],
-}
-
-interface Setup {
-  readonly server: ScriptedServer
-  readonly model: Model
-  readonly clock: ManualClock
-}
-
-async function setUp(t: TestContext, turns: readonly Turn[], options: Partial<OpenAiCompatibleOptions> & { faults?: readonly Fault[] } = {}): Promise<Setup> {
-  const { faults, ...rest } = options
-  const server = await startScriptedServer({ script: { turns }, ...(faults ? { faults } : {}) })
-  t.after(() => server.close())
-  const clock = manualClock()
-  return { server, clock, model: modelAt(server.url, clock, rest) }
-}
-
-function modelAt(baseUrl: string, clock: ManualClock, rest: Partial<OpenAiCompatibleOptions> = {}): Model {
-  return openAiCompatible({ baseUrl, apiKey: key, model: "test-model", price: null, contextTokens: 100_000, maxOutputTokens: 4000, clock, ...rest })
-}
-
-function callOf(onDelta: ModelCall["onDelta"] = () => {}, signal: AbortSignal = new AbortController().signal): ModelCall {
-  return { signal, onDelta, idempotencyKey: "run-1/m1-1" }
-}
-
-async function failureOf(work: Promise<unknown>): Promise<AppError> {
-  const error = await work.then(() => null, (thrown: unknown) => thrown)
-  assert.ok(isAppError(error), `not an AppError: ${String(error)}`)
-  const shown = [error.message, error.stack, String(error.cause)].join("\n")
-  assert.ok(!shown.includes(key), "the key is in the error")
-  return error
-}
-
-/** The reply without metadata, in a short form. */
-function partsOf(reply: ModelReply): unknown {
-  return reply.parts.map((part) => (part.kind === "tool-call" ? [part.tool, part.input] : "text" in part ? [part.kind, part.text] : part.kind))
-}
+import { test } from "node:test"
+import { startScriptedServer } from "../../bench/scripted-server.ts"
+import { manualClock } from "../../bench/scripted-server/manual-clock.ts"
+import { callOf, failureOf, modelAt, partsOf, request, setUp, turn } from "../../bench/scripted-server/model-setup.ts"
+import type { Fault } from "../../bench/scripted-server/script.ts"
+import { type ErrorCode, isAppError } from "../base/error.ts"
+import type { ModelDelta, ModelReply } from "../kernel/model.ts"
 
 test("the body on the wire has the fields of the API and nothing else, what repeats first", async (t) => {
   const { server, model } = await setUp(t, [turn])
@@ -84,7 +33,10 @@ test("without a key no authorization is sent, and a base URL may end in a slash"
 test("text, reasoning and parallel tool calls stream in and become one reply in their order", async (t) => {
   const { model } = await setUp(t, [{ ...turn, usage: { input: 2000, cached: 1536, output: 40 } }])
   const deltas: ModelDelta[] = []
-  const reply = await model.call(request, callOf((delta) => deltas.push(delta)))
+  const reply = await model.call(
+    request,
+    callOf((delta) => deltas.push(delta)),
+  )
   assert.deepEqual(partsOf(reply), [
     ["reasoning", turn.reasoning],
     ["text", turn.text],
@@ -104,9 +56,14 @@ test("a conversation goes on: each request begins with the bytes of the one befo
   const { server, model } = await setUp(t, [turn, { text: "There are two files." }])
   const first = await model.call(request, callOf())
   const calls = first.parts.filter((part) => part.kind === "tool-call")
-  const results = calls.map((call) => ({ kind: "tool-result", id: call.id, tool: call.tool, text: `did ${call.id}`, failed: false }) as const)
+  const results = calls.map(
+    (call) => ({ kind: "tool-result", id: call.id, tool: call.tool, text: `did ${call.id}`, failed: false }) as const,
+  )
   const second = await model.call(
-    { ...request, messages: [...request.messages, { role: "assistant", parts: first.parts }, { role: "tool", parts: results }] },
+    {
+      ...request,
+      messages: [...request.messages, { role: "assistant", parts: first.parts }, { role: "tool", parts: results }],
+    },
     callOf(),
   )
   assert.deepEqual(partsOf(second), [["text", "There are two files."]])
@@ -115,9 +72,15 @@ test("a conversation goes on: each request begins with the bytes of the one befo
   const end = before.indexOf('],"max_tokens"')
   assert.equal(after.slice(0, end), before.slice(0, end))
   const messages: { role: string; reasoning_content?: string; tool_call_id?: string }[] = JSON.parse(after).messages
-  assert.deepEqual(messages.map((message) => message.role), ["system", "user", "assistant", "tool", "tool"])
+  assert.deepEqual(
+    messages.map((message) => message.role),
+    ["system", "user", "assistant", "tool", "tool"],
+  )
   assert.equal(messages[2]?.reasoning_content, turn.reasoning, "reasoning goes back to whom it came from")
-  assert.deepEqual(messages.slice(3).map((message) => message.tool_call_id), calls.map((call) => call.id))
+  assert.deepEqual(
+    messages.slice(3).map((message) => message.tool_call_id),
+    calls.map((call) => call.id),
+  )
 })
 
 test("images and files of the user reach the wire in the form of the API", async (t) => {
@@ -195,19 +158,6 @@ test("an unknown reason to stop without calls is told as unknown", async (t) => 
   assert.equal((await model.call(request, callOf())).stop, "unknown")
 })
 
-test("a server that never closes a finished stream costs a second, not the reply", async (t) => {
-  const { model, clock } = await setUp(t, [turn], { faults: ["never-close"] })
-  let text = ""
-  const work = model.call(request, callOf((delta) => (text += delta.kind === "text" ? delta.text : "")))
-  const outcome = work.then((reply) => reply.parts.length)
-  while (text.length < (turn.text ?? "").length) await new Promise((resolve) => setImmediate(resolve))
-  for (let second = 0; second < 5; second += 1) {
-    await clock.advance(400)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  assert.equal(await outcome, 4)
-})
-
 test("calls with one id, without an id, or with an id used before get ids of their own", async (t) => {
   const { model } = await setUp(t, [turn, turn, turn], { faults: ["same-ids", "no-ids"] })
   const ids: string[] = []
@@ -217,7 +167,16 @@ test("calls with one id, without an id, or with an id used before get ids of the
     ids.push(...reply.parts.flatMap((part) => (part.kind === "tool-call" ? [part.id] : [])))
     messages = [...messages, { role: "assistant", parts: reply.parts }]
   }
-  const again = await model.call({ ...request, messages: [...request.messages, { role: "assistant", parts: [{ kind: "tool-call", id: "call_1_0", tool: "run", input: {} }] }] }, callOf())
+  const again = await model.call(
+    {
+      ...request,
+      messages: [
+        ...request.messages,
+        { role: "assistant", parts: [{ kind: "tool-call", id: "call_1_0", tool: "run", input: {} }] },
+      ],
+    },
+    callOf(),
+  )
   ids.push("call_1_0", ...again.parts.flatMap((part) => (part.kind === "tool-call" ? [part.id] : [])))
   assert.equal(ids.length, 7)
   assert.equal(new Set(ids).size, 7)
@@ -238,7 +197,13 @@ test("malformed arguments are kept as text, and the next request carries them in
 test("arguments that name __proto__ are text, not an object that carries it", async (t) => {
   const { model } = await setUp(t, [{ calls: [{ tool: "run", arguments: '{"__proto__":{"admin":true}}' }] }])
   const [call] = (await model.call(request, callOf())).parts
-  assert.deepEqual(call, { kind: "tool-call", id: "call_0_0", tool: "run", input: null, raw: '{"__proto__":{"admin":true}}' })
+  assert.deepEqual(call, {
+    kind: "tool-call",
+    id: "call_0_0",
+    tool: "run",
+    input: null,
+    raw: '{"__proto__":{"admin":true}}',
+  })
 })
 
 test("empty arguments are a call without arguments", async (t) => {
@@ -249,25 +214,47 @@ test("empty arguments are a call without arguments", async (t) => {
 test("an endpoint that does not stream is asked again without streaming, and never streamed to after that", async (t) => {
   const { server, model } = await setUp(t, [turn], { faults: ["no-stream"] })
   const deltas: ModelDelta[] = []
-  assert.equal((await model.call(request, callOf((delta) => deltas.push(delta)))).parts.length, 4)
+  assert.equal(
+    (
+      await model.call(
+        request,
+        callOf((delta) => deltas.push(delta)),
+      )
+    ).parts.length,
+    4,
+  )
   assert.equal(deltas.length, 4)
   await model.call(request, callOf())
   const bodies = server.requests.map((seen) => JSON.parse(seen.body))
-  assert.deepEqual(bodies.map((body) => [body.stream, body.stream_options]), [[true, { include_usage: true }], [undefined, undefined], [undefined, undefined]])
+  assert.deepEqual(
+    bodies.map((body) => [body.stream, body.stream_options]),
+    [
+      [true, { include_usage: true }],
+      [undefined, undefined],
+      [undefined, undefined],
+    ],
+  )
 })
 
 test("an endpoint that wants max_completion_tokens gets it", async () => {
   const bodies: Readonly<Record<string, unknown>>[] = []
-  const message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+  const message =
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
   const fake: typeof fetch = async (_url, init) => {
-    bodies.push(JSON.parse(String(init?.body)))
+    bodies.push(JSON.parse(typeof init?.body === "string" ? init.body : ""))
     return bodies.length === 1
       ? Response.json({ error: { message, code: "unsupported_parameter" } }, { status: 400 })
       : Response.json({ choices: [{ message: { content: "ok" }, finish_reason: "stop" }] })
   }
   const model = modelAt("http://127.0.0.1:9/v1", manualClock(), { fetch: fake })
   assert.deepEqual(partsOf(await model.call(request, callOf())), [["text", "ok"]])
-  assert.deepEqual(bodies.map((body) => [body["max_tokens"], body["max_completion_tokens"]]), [[500, undefined], [undefined, 500]])
+  assert.deepEqual(
+    bodies.map((body) => [body["max_tokens"], body["max_completion_tokens"]]),
+    [
+      [500, undefined],
+      [undefined, 500],
+    ],
+  )
 })
 
 test("a closed port is a network failure that says what and where", async () => {
@@ -282,69 +269,35 @@ test("a closed port is a network failure that says what and where", async () => 
 
 test("a name that does not exist is a network failure", async () => {
   const unknown: typeof fetch = async () => {
-    throw new TypeError("fetch failed", { cause: Object.assign(new Error("getaddrinfo ENOTFOUND nowhere.invalid"), { code: "ENOTFOUND" }) })
+    throw new TypeError("fetch failed", {
+      cause: Object.assign(new Error("getaddrinfo ENOTFOUND nowhere.invalid"), { code: "ENOTFOUND" }),
+    })
   }
-  const error = await failureOf(modelAt("https://nowhere.invalid/v1", manualClock(), { fetch: unknown }).call(request, callOf()))
+  const error = await failureOf(
+    modelAt("https://nowhere.invalid/v1", manualClock(), { fetch: unknown }).call(request, callOf()),
+  )
   assert.deepEqual([error.code, error.params], ["model-network", { host: "nowhere.invalid", what: "ENOTFOUND" }])
-})
-
-for (const [fault, phase, waitedMs] of [["hang", "connect", 20_000], ["hang-after-head", "idle", 60_000]] as const) {
-  test(`an endpoint that is silent (${fault}) times out by the clock, not before`, async (t) => {
-    const head = Promise.withResolvers<void>()
-    const watched: typeof fetch = async (input, init) => {
-      const response = await fetch(input, init)
-      head.resolve()
-      return response
-    }
-    const { server, model, clock } = await setUp(t, [turn], { faults: [fault], connectMs: 20_000, fetch: watched })
-    const work = failureOf(model.call(request, callOf()))
-    let ended = false
-    void work.then(() => (ended = true))
-    await (phase === "idle" ? head.promise : server.received(1))
-    await clock.advance(0)
-    await clock.advance(waitedMs - 1)
-    assert.equal(ended, false)
-    await clock.advance(1)
-    const error = await work
-    assert.deepEqual([error.code, error.params], ["model-timeout", { host: new URL(server.url).host, phase, waitedMs }])
-  })
-}
-
-for (const fault of ["hang", "hang-after-head", "never-close"] as const) {
-  test(`a canceled call ends at once (${fault})`, async (t) => {
-    const { server, model } = await setUp(t, [turn], { faults: [fault] })
-    const stop = new AbortController()
-    const work = failureOf(model.call(request, callOf(() => {}, stop.signal)))
-    await server.received(1)
-    const begun = performance.now()
-    stop.abort()
-    assert.equal((await work).code, "canceled")
-    assert.ok(performance.now() - begun < 1000)
-  })
-}
-
-test("a call that is canceled before it begins sends nothing", async (t) => {
-  const { server, model } = await setUp(t, [turn])
-  assert.equal((await failureOf(model.call(request, callOf(() => {}, AbortSignal.abort())))).code, "canceled")
-  assert.equal(server.requests.length, 0)
-})
-
-test("a canceled call ends at once even over a fetch that hears no signal", async () => {
-  const deaf: typeof fetch = () => new Promise(() => {})
-  const stop = new AbortController()
-  const work = failureOf(modelAt("http://127.0.0.1:9/v1", manualClock(), { fetch: deaf }).call(request, callOf(() => {}, stop.signal)))
-  stop.abort()
-  assert.equal((await work).code, "canceled")
 })
 
 test("a watcher that throws does not break the call", async (t) => {
   const { model } = await setUp(t, [turn])
-  const reply = await model.call(request, callOf(() => assert.fail("a broken watcher")))
+  const reply = await model.call(
+    request,
+    callOf(() => assert.fail("a broken watcher")),
+  )
   assert.equal(reply.parts.length, 4)
 })
 
 test("a key that no header can carry and a base URL that is none are refused before any call", () => {
-  for (const broken of [{ apiKey: "sk-\u0000x" }, { apiKey: "钥匙" }, { baseUrl: "api.example.com" }, { baseUrl: "file:///etc/passwd" }]) {
-    assert.throws(() => modelAt("http://127.0.0.1:9/v1", manualClock(), broken), (error) => isAppError(error, "option-invalid") && !error.message.includes("sk-"))
+  for (const broken of [
+    { apiKey: "sk-\u0000x" },
+    { apiKey: "钥匙" },
+    { baseUrl: "api.example.com" },
+    { baseUrl: "file:///etc/passwd" },
+  ]) {
+    assert.throws(
+      () => modelAt("http://127.0.0.1:9/v1", manualClock(), broken),
+      (error) => isAppError(error, "option-invalid") && !error.message.includes("sk-"),
+    )
   }
 })

@@ -5,8 +5,8 @@ import type { LanguageModelV4CallOptions } from "@ai-sdk/provider"
 import type { Clock } from "../base/clock.ts"
 import { AppError, isAppError, messageOf } from "../base/error.ts"
 import type { Model, ModelCall, ModelReply, ModelRequest, Price } from "../kernel/model.ts"
-import { collect, type CollectorOptions, collectWhole } from "./collect.ts"
-import { type Exchange, openExchange } from "./exchange.ts"
+import { type CollectorOptions, collectWhole, StreamCollector } from "./collect.ts"
+import { Exchange } from "./exchange.ts"
 import { complaintFailure, cutFailure, type Endpoint, notJsonFailure } from "./failure.ts"
 import { metaName, renderPrompt, renderTools } from "./render.ts"
 
@@ -103,7 +103,13 @@ function connect(options: OpenAiCompatibleOptions, endpoint: Endpoint): Connecti
       includeUsage: true,
       fetch: exchangeFetch,
       // What stays the same comes first, so that a request is a byte-prefix of the next up to its last message.
-      transformRequestBody: ({ model, tools, messages, max_tokens, ...rest }) => ({ model, tools, messages, [dialect.limit]: max_tokens, ...rest }),
+      transformRequestBody: ({ model, tools, messages, max_tokens, ...rest }) => ({
+        model,
+        tools,
+        messages,
+        [dialect.limit]: max_tokens,
+        ...rest,
+      }),
     })
     chats.set(dialect.limit, made)
     return made
@@ -119,7 +125,7 @@ interface Question {
 async function attempt(connection: Connection, dialect: Dialect, question: Question): Promise<ModelReply> {
   const { options, endpoint } = connection
   const silence = (options.stallMs ?? defaultStallMs) * (dialect.stream ? 1 : wholeAnswerFactor)
-  const exchange = openExchange({
+  const exchange = new Exchange({
     endpoint,
     clock: options.clock,
     fetch: options.fetch ?? fetch,
@@ -132,14 +138,20 @@ async function attempt(connection: Connection, dialect: Dialect, question: Quest
     // The race ends the call at once even if something below it does not listen to its signal.
     return await Promise.race([exchange.failed, converse(connection, dialect, { ...question, exchange })])
   } catch (error) {
-    throw exchange.failure ?? (isAppError(error) ? error : notJsonFailure(messageOf(error), endpoint))
+    if (exchange.failure) throw exchange.failure
+    // What the library could not read; anything else that is not ours is a bug and must stay one.
+    throw error instanceof Error && error.name.startsWith("AI_") ? notJsonFailure(messageOf(error), endpoint) : error
   } finally {
     connection.exchanges.delete(exchange.signal)
     exchange.close()
   }
 }
 
-async function converse(connection: Connection, dialect: Dialect, question: Question & { exchange: Exchange }): Promise<ModelReply> {
+async function converse(
+  connection: Connection,
+  dialect: Dialect,
+  question: Question & { exchange: Exchange },
+): Promise<ModelReply> {
   const { request, call, exchange } = question
   const { host } = connection.endpoint
   const chat = await connection.chat(dialect)
@@ -151,7 +163,12 @@ async function converse(connection: Connection, dialect: Dialect, question: Ques
     abortSignal: exchange.signal,
     includeRawChunks: true,
   }
-  const collector: CollectorOptions = { host, model: connection.options.model, usedIds: idsOf(request), onDelta: call.onDelta }
+  const collector: CollectorOptions = {
+    host,
+    model: connection.options.model,
+    usedIds: idsOf(request),
+    onDelta: call.onDelta,
+  }
   try {
     if (dialect.stream) return await readStream(chat, asked, { exchange, collector, endpoint: connection.endpoint })
     await chat.doGenerate(asked)
@@ -169,9 +186,13 @@ interface Reading {
   readonly endpoint: Endpoint
 }
 
-async function readStream(chat: OpenAICompatibleChatLanguageModel, asked: LanguageModelV4CallOptions, reading: Reading): Promise<ModelReply> {
+async function readStream(
+  chat: OpenAICompatibleChatLanguageModel,
+  asked: LanguageModelV4CallOptions,
+  reading: Reading,
+): Promise<ModelReply> {
   const { exchange, endpoint } = reading
-  const collector = collect(reading.collector)
+  const collector = new StreamCollector(reading.collector)
   const { stream } = await chat.doStream(asked)
   for await (const part of stream) {
     collector.add(part)
@@ -179,12 +200,16 @@ async function readStream(chat: OpenAICompatibleChatLanguageModel, asked: Langua
   }
   if (collector.broken) {
     const { raw, error } = collector.broken
-    throw complaintFailure(raw, endpoint) ?? notJsonFailure(raw === undefined ? messageOf(error) : JSON.stringify(raw), endpoint)
+    throw (
+      complaintFailure(raw, endpoint) ??
+      notJsonFailure(raw === undefined ? messageOf(error) : JSON.stringify(raw), endpoint)
+    )
   }
   if (collector.finished) return collector.reply()
   // Some local servers end with the mark of the end but without a reason.
   if (collector.started && exchange.sawDone) return collector.reply()
-  if (!collector.started && (exchange.sawDone || !/^(data|event|id|retry)?:/.test(exchange.head))) throw notJsonFailure(exchange.head, endpoint)
+  const streamed = !exchange.sawDone && /^(data|event|id|retry)?:/.test(exchange.head)
+  if (!collector.started && !streamed) throw notJsonFailure(exchange.head, endpoint)
   throw cutFailure(new Error("ended-early"), endpoint)
 }
 
@@ -192,11 +217,16 @@ async function readStream(chat: OpenAICompatibleChatLanguageModel, asked: Langua
 function otherDialect(dialect: Dialect, error: unknown): Dialect | null {
   if (!isAppError(error, "model-bad-request")) return null
   const words = `${error.params["excerpt"] ?? ""} ${messageOf(error.cause)}`
-  if (dialect.limit === "max_tokens" && words.includes("max_completion_tokens")) return { ...dialect, limit: "max_completion_tokens" }
+  if (dialect.limit === "max_tokens" && words.includes("max_completion_tokens"))
+    return { ...dialect, limit: "max_completion_tokens" }
   // Without `stream_options` a stream tells no usage, and the budget would have to charge the worst case.
   return dialect.stream && /stream/i.test(words) ? { ...dialect, stream: false } : null
 }
 
 function idsOf(request: ModelRequest): Set<string> {
-  return new Set(request.messages.flatMap((message) => message.parts.flatMap((part) => (part.kind === "tool-call" ? [part.id] : []))))
+  return new Set(
+    request.messages.flatMap((message) =>
+      message.parts.flatMap((part) => (part.kind === "tool-call" ? [part.id] : [])),
+    ),
+  )
 }

@@ -1,5 +1,6 @@
 // Renders our messages as an AI SDK prompt that every OpenAI-style endpoint accepts, whatever the sequence: each tool
-// call has exactly one result right behind it, ids are unique, no content is empty or half a character, the user begins.
+// call has exactly one result right behind it, ids are unique, no content is empty or ends in half a character, the
+// first word is the user's.
 // The form of a message depends only on its own turn, so that a longer conversation begins with the shorter one.
 import type { LanguageModelV4FunctionTool, LanguageModelV4Prompt } from "@ai-sdk/provider"
 import type { ModelMessage, ModelRequest, ToolSchema } from "../kernel/model.ts"
@@ -169,7 +170,12 @@ function wellFormed(value: JsonValue): JsonValue {
   if (typeof value === "string") return value.toWellFormed()
   if (typeof value !== "object" || value === null) return value
   if (!isObject(value)) return value.map(wellFormed)
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key.toWellFormed(), inner === undefined ? undefined : wellFormed(inner)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key.toWellFormed(),
+      inner === undefined ? undefined : wellFormed(inner),
+    ]),
+  )
 }
 
 function isObject(value: JsonValue): value is JsonObject {

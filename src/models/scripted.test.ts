@@ -7,23 +7,44 @@ import type { Model, ModelCall, ModelDelta, ModelMessage, ModelRequest } from ".
 import { scripted, scriptSchema } from "./scripted.ts"
 
 const script = scriptSchema.parse([
-  { text: "first I look", calls: [{ tool: "run", input: { command: "ls" } }, { tool: "run", input: { command: "pwd" } }] },
+  {
+    text: "first I look",
+    calls: [
+      { tool: "run", input: { command: "ls" } },
+      { tool: "run", input: { command: "pwd" } },
+    ],
+  },
   { reasoning: "hm", calls: [{ tool: "run", input: { command: "rm x" } }] },
   { text: "done" },
 ])
 const task: ModelMessage = { role: "user", parts: [{ kind: "text", text: "go" }] }
-const ask = (messages: readonly ModelMessage[]): ModelRequest => ({ system: "", messages, tools: [], maxOutputTokens: 10 })
-const quiet = (onDelta: ModelCall["onDelta"] = () => {}, signal: AbortSignal = new AbortController().signal): ModelCall => ({ signal, onDelta, idempotencyKey: "k" })
+const ask = (messages: readonly ModelMessage[]): ModelRequest => ({
+  system: "",
+  messages,
+  tools: [],
+  maxOutputTokens: 10,
+})
+const quiet = (
+  onDelta: ModelCall["onDelta"] = () => {},
+  signal: AbortSignal = new AbortController().signal,
+): ModelCall => ({ signal, onDelta, idempotencyKey: "k" })
 
 /** Plays to the end, each turn by a model that was made anew, as after `kill -9`. */
-async function play(make: () => Model, fold: (messages: readonly ModelMessage[]) => readonly ModelMessage[] = (all) => all): Promise<string[]> {
+async function play(
+  make: () => Model,
+  fold: (messages: readonly ModelMessage[]) => readonly ModelMessage[] = (all) => all,
+): Promise<string[]> {
   const said: string[] = []
   let messages: readonly ModelMessage[] = [task]
   for (;;) {
     const reply = await make().call(ask(messages), quiet())
     said.push(reply.parts.map((part) => (part.kind === "tool-call" ? part.id : part.kind)).join(" "))
     if (reply.stop === "end") return said
-    const results = reply.parts.flatMap((part) => (part.kind === "tool-call" ? [{ kind: "tool-result", id: part.id, tool: part.tool, text: "ok", failed: false } as const] : []))
+    const results = reply.parts.flatMap((part) =>
+      part.kind === "tool-call"
+        ? [{ kind: "tool-result", id: part.id, tool: part.tool, text: "ok", failed: false } as const]
+        : [],
+    )
     messages = fold([...messages, { role: "assistant", parts: reply.parts }, { role: "tool", parts: results }])
   }
 }
@@ -60,15 +81,25 @@ test("a script without a further turn says so", async () => {
 test("text streams in pieces that add up, line breaks and letters of two code units included", async () => {
   const text = `line one\nline two 😀${"😀".repeat(40)}`
   const deltas: ModelDelta[] = []
-  await scripted({ script: [{ text }], clock: manualClock() }).call(ask([task]), quiet((delta) => deltas.push(delta)))
+  await scripted({ script: [{ text }], clock: manualClock() }).call(
+    ask([task]),
+    quiet((delta) => deltas.push(delta)),
+  )
   assert.ok(deltas.length > 2)
   assert.equal(deltas.map((delta) => (delta.kind === "text" ? delta.text : "")).join(""), text)
 })
 
 test("usage is as scripted, absent, or estimated", async () => {
   const usage = { inputTokens: 5, cachedTokens: 4, outputTokens: 3 }
-  for (const [given, expected] of [[usage, usage], [null, null]] as const) {
-    assert.deepEqual((await scripted({ script: [{ text: "a", usage: given }], clock: manualClock() }).call(ask([task]), quiet())).usage, expected)
+  for (const [given, expected] of [
+    [usage, usage],
+    [null, null],
+  ] as const) {
+    assert.deepEqual(
+      (await scripted({ script: [{ text: "a", usage: given }], clock: manualClock() }).call(ask([task]), quiet()))
+        .usage,
+      expected,
+    )
   }
   const estimated = await scripted({ script: [{ text: "a" }], clock: manualClock() }).call(ask([task]), quiet())
   assert.ok(estimated.usage && estimated.usage.inputTokens > 5)
@@ -81,7 +112,10 @@ test("a delay is waited for by the clock and ends when the call is canceled", as
   await clock.advance(5000)
   assert.equal((await work).stop, "end")
   const stop = new AbortController()
-  const canceled = model.call(ask([task]), quiet(() => {}, stop.signal))
+  const canceled = model.call(
+    ask([task]),
+    quiet(() => {}, stop.signal),
+  )
   stop.abort()
   await assert.rejects(canceled, (error) => isAppError(error, "canceled"))
 })

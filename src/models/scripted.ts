@@ -10,7 +10,9 @@ import type { Part } from "../protocol/message.ts"
 export interface ScriptedTurn {
   readonly reasoning?: string | undefined
   readonly text?: string | undefined
-  readonly calls?: readonly { readonly tool: string; readonly input: JsonValue; readonly id?: string | undefined }[] | undefined
+  readonly calls?:
+    | readonly { readonly tool: string; readonly input: JsonValue; readonly id?: string | undefined }[]
+    | undefined
   /** Null: none is reported; left out: estimated as a quarter of the characters. */
   readonly usage?: Usage | null | undefined
   /** Milliseconds before anything streams. */
@@ -63,7 +65,12 @@ export function scripted(options: ScriptedOptions): Model {
       if (call.signal.aborted) throw new AppError("canceled")
       const parts = partsOf(turn, index)
       stream(parts, call)
-      return { parts, stop: turn.calls?.length ? "tool-calls" : "end", usage: turn.usage === undefined ? estimate(request, parts) : turn.usage, model: id }
+      return {
+        parts,
+        stop: turn.calls?.length ? "tool-calls" : "end",
+        usage: turn.usage === undefined ? estimate(request, parts) : turn.usage,
+        model: id,
+      }
     },
   }
 }
@@ -84,7 +91,15 @@ function partsOf(turn: ScriptedTurn, index: number): Part[] {
   return [
     ...(turn.reasoning === undefined ? [] : [{ kind: "reasoning", text: turn.reasoning } as const]),
     ...(turn.text === undefined ? [] : [{ kind: "text", text: turn.text } as const]),
-    ...(turn.calls ?? []).map((call, place) => ({ kind: "tool-call", id: call.id ?? `scripted-${index}-${place}`, tool: call.tool, input: call.input }) as const),
+    ...(turn.calls ?? []).map(
+      (call, place) =>
+        ({
+          kind: "tool-call",
+          id: call.id ?? `scripted-${index}-${place}`,
+          tool: call.tool,
+          input: call.input,
+        }) as const,
+    ),
   ]
 }
 
@@ -99,5 +114,9 @@ function stream(parts: readonly Part[], call: ModelCall): void {
 
 function estimate(request: ModelRequest, parts: readonly Part[]): Usage {
   const read = JSON.stringify([request.system, request.tools, request.messages])
-  return { inputTokens: Math.ceil(read.length / 4), cachedTokens: 0, outputTokens: Math.ceil(JSON.stringify(parts).length / 4) }
+  return {
+    inputTokens: Math.ceil(read.length / 4),
+    cachedTokens: 0,
+    outputTokens: Math.ceil(JSON.stringify(parts).length / 4),
+  }
 }
