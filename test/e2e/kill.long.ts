@@ -2,7 +2,7 @@
 // the commands.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { killTest } from "../e2e/kill.ts"
+import { killTest } from "./kill.ts"
 
 test("a run of 30 commands killed inside every step and at every boundary loses and repeats nothing", async (context) => {
   const seen = new Set<string>()
