@@ -5,12 +5,14 @@ import { fileURLToPath } from "node:url"
 import { systemClock } from "../base/clock.ts"
 import { messageOf } from "../base/error.ts"
 import { newId, systemRandom } from "../base/id.ts"
-import { openSqliteEngine } from "../engines/sqlite/engine.ts"
+import { checkDatabase } from "../engines/sqlite/check.ts"
+import { journalPath, openSqliteEngine } from "../engines/sqlite/engine.ts"
 import { createIsolator } from "../guard/isolator.ts"
 import type { Agent } from "../kernel/agent.ts"
 import { Driver } from "../kernel/driver.ts"
 import { runAgent } from "../kernel/loop.ts"
 import { systemPrompt } from "../kernel/prompt.ts"
+import type { HostStatus } from "../protocol/api.ts"
 import { runTool } from "../tools/run.ts"
 import { checkWorkspace } from "./workspace.ts"
 import type { Config } from "./config.ts"
@@ -61,6 +63,13 @@ export async function openApp(config: Config, version: string, log: (line: strin
     handle: async (session, poisoned) => runAgent(session, await agent(), poisoned),
     onError: (error, session) => log(`${session ?? "driver"}: ${messageOf(error)}`),
   })
+  const closing = new AbortController()
+  let journal: HostStatus["journal"] = "checking"
+  void checkDatabase(journalPath(config.home), closing.signal).then((checked) => {
+    if (!checked) return
+    journal = checked.ok ? "ok" : "damaged"
+    if (!checked.ok) log(`journal: ${checked.detail}`)
+  })
   const startedAt = clock.now()
   const service = new Service({
     engine,
@@ -75,7 +84,7 @@ export async function openApp(config: Config, version: string, log: (line: strin
       startedAt,
       model: models.configured(),
       sandbox: await report,
-      journal: "ok",
+      journal,
     }),
   })
   let closed: Promise<void> | null = null
@@ -87,6 +96,7 @@ export async function openApp(config: Config, version: string, log: (line: strin
     },
     close() {
       closed ??= (async () => {
+        closing.abort()
         stopSettling()
         await driver.close()
         await isolator.close()

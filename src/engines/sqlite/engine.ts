@@ -29,12 +29,17 @@ export interface SqliteOptions {
   readonly pollMs?: number
 }
 
+/** The database of a state folder. */
+export function journalPath(folder: string): string {
+  return join(folder, "journal.db")
+}
+
 /** Throws `sqlite-too-old`, `state-newer`, `state-unreadable`. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
   const { folder, clock } = options
   if (folder === null) return engineOn(openDatabase(":memory:"), clock)
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const link = await startThread(join(folder, "journal.db"), options.pollMs ?? null)
+  const link = await startThread(journalPath(folder), options.pollMs ?? null)
   if (options.exclusive) await link.call("releaseAll", null)
   return new SqliteEngine(link, fileBlobs(join(folder, "blobs")), folder)
 }
@@ -158,7 +163,7 @@ class SqliteEngine implements Engine {
   async backup(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     // Rows first: every blob that they name was written before them, and blobs never change.
-    await this.#link.backup(join(folder, "journal.db"))
+    await this.#link.backup(journalPath(folder))
     if (this.#folder === null) return
     await mkdir(join(this.#folder, "blobs"), { recursive: true })
     await cp(join(this.#folder, "blobs"), join(folder, "blobs"), { recursive: true, force: false })

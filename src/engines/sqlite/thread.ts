@@ -76,7 +76,7 @@ export async function startThread(path: string, pollMs: number | null): Promise<
 }
 
 /** Sources run as .ts, the published package as .js beside the bundle. */
-function workerFile(): URL {
+export function workerFile(): URL {
   const own = import.meta.url
   return own.endsWith(".ts") ? new URL("./worker.ts", own) : new URL("./journal-worker.js", own)
 }

@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, type MessagePort, workerData } from "node:worker_threads"
 import { backup, type DatabaseSync } from "node:sqlite"
 import { AppError, isAppError, messageOf } from "../../base/error.ts"
+import { quickCheck } from "./check.ts"
 import { openDatabase } from "./schema.ts"
 import type { WorkerMessage } from "./thread.ts"
 import { type Call, type Reply, Writer } from "./writer.ts"
@@ -91,4 +92,7 @@ function lookForOthers(db: DatabaseSync, port: MessagePort): () => void {
   }
 }
 
-if (parentPort) serve(parentPort, String(workerData.path), workerData.pollMs as number | null)
+if (parentPort) {
+  if (workerData.check === true) parentPort.postMessage(quickCheck(String(workerData.path)))
+  else serve(parentPort, String(workerData.path), workerData.pollMs as number | null)
+}
