@@ -70,6 +70,9 @@ const wireSchema = z.object({
 })
 type WireMessage = z.infer<typeof wireSchema>["messages"][number]
 
+/** The escape of one half of a surrogate pair in JSON text; after an escaped backslash it is only letters. */
+const halfCharacter = /(?<!\\)(\\\\)*\\ud[89a-f]/i
+
 /** The messages as they go over the wire. */
 async function wire(messages: readonly ModelMessage[], system = "sys"): Promise<readonly WireMessage[]> {
   const model = new OpenAICompatibleChatLanguageModel("m", { provider: "compatible.chat", url: () => "", headers: {} })
@@ -78,7 +81,7 @@ async function wire(messages: readonly ModelMessage[], system = "sys"): Promise<
   })
   assert.deepEqual(warnings, [])
   const sent = JSON.stringify(body)
-  assert.ok(!/(?<!\\)(\\\\)*\\ud[89a-f]/i.test(sent), "half a character on the wire")
+  assert.ok(!halfCharacter.test(sent), "half a character on the wire")
   return wireSchema.parse(JSON.parse(sent)).messages
 }
 
@@ -101,6 +104,7 @@ function assertValid(messages: readonly WireMessage[]): void {
     for (const made of calls) {
       assert.ok(!ids.has(made.id), "an id that was used before")
       ids.add(made.id)
+      assert.ok(!halfCharacter.test(made.function.arguments), "half a character in arguments")
       const input: unknown = JSON.parse(made.function.arguments)
       assert.ok(typeof input === "object" && input !== null && !Array.isArray(input), "arguments that are no object")
     }
@@ -137,7 +141,10 @@ const part: fc.Arbitrary<Part> = fc.oneof(
     kind: fc.constant("tool-call" as const),
     id,
     tool: fc.oneof(fc.constant("run"), words),
-    input: fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value))),
+    input: fc.oneof(
+      fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value))),
+      fc.constant({ command: "\ud83d", "\udc00": ["cut \ud83d"] }),
+    ),
   }),
   fc.record({
     kind: fc.constant("tool-call" as const),
