@@ -44,6 +44,8 @@ export interface JobOutcome {
   /** Workspace paths (relative) that this job added, changed or removed; at most 1,000, `changesTotal` counts all. */
   readonly changes: readonly FileChange[]
   readonly changesTotal: number
+  /** Workspace paths of devices, pipes and sockets that the command made: these are never taken over. */
+  readonly refused?: readonly string[]
 }
 
 export interface FileChange {
